@@ -1,0 +1,181 @@
+"""What a deployment may set, read once from the environment; a wrong value stops the start and names its setting."""
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+Choice = TypeVar("Choice", bound=str)
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+SECRET_CHARACTERS_MIN = 32
+_PLACEHOLDERS = ("change", "secret", "placeholder", "example", "password", "default", "xxxx")
+
+
+class SettingError(Exception):
+    """A setting cannot be used. The message names the setting and the cure; it is shown without a traceback."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    environment: Literal["development", "production"] = "development"
+    home: Path = Path(".operis")
+    database_url: str | None = None
+    """None: the embedded PostgreSQL below `home`."""
+    migrate_database_url: str | None = None
+    listen_database_url: str | None = None
+    api_port: int = 3001
+    dashboard_port: int = 3000
+    api_workers: int = 1
+    public_api_url: str
+    public_dashboard_url: str
+    secret_key: str
+    admin_email: str | None = None
+    admin_password: str | None = None
+    registration: Literal["open", "invite", "closed"] = "open"
+    echo_enabled: bool = True
+    """Whether the built-in model `operis/echo` is offered: always in development, on request in production."""
+    trusted_proxies: tuple[Network, ...] = ()
+    upstream_allowed_networks: tuple[Network, ...] = ()
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    def derive_key(self, purpose: str) -> bytes:
+        """Return 32 bytes that belong to `purpose` alone, so that no two uses share a secret."""
+        return hmac.digest(self.secret_key.encode(), f"operis/{purpose}".encode(), hashlib.sha256)
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings, or raise `SettingError` naming the first one that cannot be used."""
+    environment = _choice(environ, "OPERIS_ENV", ("development", "production"))
+    production = environment == "production"
+    home = Path(environ.get("OPERIS_HOME") or ".operis").absolute()
+    api_port = _integer(environ, "OPERIS_API_PORT", 3001, 1, 65535)
+    dashboard_port = _integer(environ, "OPERIS_DASHBOARD_PORT", 3000, 1, 65535)
+    if api_port == dashboard_port:
+        raise SettingError(f"OPERIS_API_PORT and OPERIS_DASHBOARD_PORT are both {api_port}; give each its own port.")
+    database_url = environ.get("DATABASE_URL") or None
+    if production and database_url is None:
+        raise SettingError(
+            "DATABASE_URL is not set; production never starts the embedded PostgreSQL. Set it to your database."
+        )
+    return Settings(
+        environment=environment,
+        home=home,
+        database_url=_database_url("DATABASE_URL", database_url),
+        migrate_database_url=_database_url("OPERIS_MIGRATE_DATABASE_URL", environ.get("OPERIS_MIGRATE_DATABASE_URL")),
+        listen_database_url=_database_url("OPERIS_LISTEN_DATABASE_URL", environ.get("OPERIS_LISTEN_DATABASE_URL")),
+        api_port=api_port,
+        dashboard_port=dashboard_port,
+        api_workers=_integer(environ, "OPERIS_API_WORKERS", 1, 1, 64),
+        public_api_url=_url(environ, "OPERIS_PUBLIC_API_URL", f"http://127.0.0.1:{api_port}", production=production),
+        public_dashboard_url=_url(
+            environ, "OPERIS_PUBLIC_DASHBOARD_URL", f"http://127.0.0.1:{dashboard_port}", production=production
+        ),
+        secret_key=_secret_key(environ, home, production=production),
+        admin_email=environ.get("OPERIS_ADMIN_EMAIL") or None,
+        admin_password=environ.get("OPERIS_ADMIN_PASSWORD") or None,
+        registration=_choice(environ, "OPERIS_REGISTRATION", ("open", "invite", "closed")),
+        echo_enabled=_flag(environ, "OPERIS_ECHO_MODEL", default=not production),
+        trusted_proxies=_networks(environ, "OPERIS_TRUSTED_PROXIES"),
+        upstream_allowed_networks=(
+            *_networks(environ, "OPERIS_UPSTREAM_ALLOWED_NETWORKS"),
+            *(() if production else LOOPBACK),
+        ),
+    )
+
+
+def _choice(environ: Mapping[str, str], name: str, allowed: tuple[Choice, ...]) -> Choice:
+    """Return the setting's value, or the first of `allowed` where it is not set."""
+    value = environ.get(name) or allowed[0]
+    for choice in allowed:
+        if choice == value:
+            return choice
+    raise SettingError(f"{name} is {value!r}; use one of: {', '.join(allowed)}.")
+
+
+def _integer(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = environ.get(name)
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise SettingError(f"{name} is {text!r}; use a whole number from {least} to {most}.")
+    return int(text)
+
+
+def _flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = (environ.get(name) or "").lower()
+    if text not in {"", "0", "1", "true", "false"}:
+        raise SettingError(f"{name} is {text!r}; use 1 or 0.")
+    return default if not text else text in {"1", "true"}
+
+
+def _database_url(name: str, url: str | None) -> str | None:
+    if not url:
+        return None
+    scheme = url.split("://", 1)[0]
+    if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
+        raise SettingError(f"{name} does not begin with postgresql://; Operis runs on PostgreSQL alone.")
+    return url.replace(f"{scheme}://", "postgresql://", 1)
+
+
+def _url(environ: Mapping[str, str], name: str, default: str, *, production: bool) -> str:
+    url = (environ.get(name) or "").rstrip("/")
+    if not url:
+        if production:
+            raise SettingError(f"{name} is not set; production needs the address that browsers and SDKs use.")
+        return default
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query or parts.username:
+        raise SettingError(f"{name} is {url!r}; use scheme and host alone, like https://api.example.com.")
+    return url
+
+
+def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:
+    words = [word.strip() for word in (environ.get(name) or "").split(",") if word.strip()]
+    try:
+        return tuple(ipaddress.ip_network(word) for word in words)
+    except ValueError as error:
+        raise SettingError(
+            f"{name} is not a list of networks ({error}); write CIDRs split by commas, like 10.0.0.0/8."
+        ) from None
+
+
+def _secret_key(environ: Mapping[str, str], home: Path, *, production: bool) -> str:
+    """Return the root secret: as set, or in development one made on the first run and kept below `home`."""
+    key = environ.get("OPERIS_SECRET_KEY") or ""
+    if key:
+        _refuse_weak_secret(key, production=production)
+        return key
+    if production:
+        raise SettingError("OPERIS_SECRET_KEY is not set; make one with: openssl rand -base64 48")
+    path = home / "secret_key"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        draft = home / f".secret_key.{os.getpid()}.{secrets.token_hex(4)}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            path.hardlink_to(draft)  # the first writer wins; processes that start together read one secret
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
+
+
+def _refuse_weak_secret(key: str, *, production: bool) -> None:
+    if len(key) < SECRET_CHARACTERS_MIN:
+        raise SettingError(
+            f"OPERIS_SECRET_KEY has {len(key)} characters; use at least {SECRET_CHARACTERS_MIN}: openssl rand -base64 48"
+        )
+    if production and (len(set(key)) < 12 or any(word in key.lower() for word in _PLACEHOLDERS)):
+        raise SettingError("OPERIS_SECRET_KEY looks like a placeholder; make a random one: openssl rand -base64 48")
