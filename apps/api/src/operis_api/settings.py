@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 Choice = TypeVar("Choice", bound=str)
+ENVIRONMENTS: tuple[Literal["development", "production"], ...] = ("development", "production")
+REGISTRATIONS: tuple[Literal["open", "invite", "closed"], ...] = ("open", "invite", "closed")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 SECRET_CHARACTERS_MIN = 32
@@ -55,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings, or raise `SettingError` naming the first one that cannot be used."""
-    environment = _choice(environ, "OPERIS_ENV", ("development", "production"))
+    environment = _choice(environ, "OPERIS_ENV", ENVIRONMENTS)
     production = environment == "production"
     home = Path(environ.get("OPERIS_HOME") or ".operis").absolute()
     api_port = _integer(environ, "OPERIS_API_PORT", 3001, 1, 65535)
@@ -83,7 +85,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         secret_key=_secret_key(environ, home, production=production),
         admin_email=environ.get("OPERIS_ADMIN_EMAIL") or None,
         admin_password=environ.get("OPERIS_ADMIN_PASSWORD") or None,
-        registration=_choice(environ, "OPERIS_REGISTRATION", ("open", "invite", "closed")),
+        registration=_choice(environ, "OPERIS_REGISTRATION", REGISTRATIONS),
         echo_enabled=_flag(environ, "OPERIS_ECHO_MODEL", default=not production),
         trusted_proxies=_networks(environ, "OPERIS_TRUSTED_PROXIES"),
         upstream_allowed_networks=(
@@ -175,7 +177,8 @@ def _secret_key(environ: Mapping[str, str], home: Path, *, production: bool) -> 
 def _refuse_weak_secret(key: str, *, production: bool) -> None:
     if len(key) < SECRET_CHARACTERS_MIN:
         raise SettingError(
-            f"OPERIS_SECRET_KEY has {len(key)} characters; use at least {SECRET_CHARACTERS_MIN}: openssl rand -base64 48"
+            f"OPERIS_SECRET_KEY has {len(key)} characters; use at least {SECRET_CHARACTERS_MIN}: "
+            "openssl rand -base64 48"
         )
     if production and (len(set(key)) < 12 or any(word in key.lower() for word in _PLACEHOLDERS)):
         raise SettingError("OPERIS_SECRET_KEY looks like a placeholder; make a random one: openssl rand -base64 48")

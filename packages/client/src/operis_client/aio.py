@@ -1,0 +1,504 @@
+"""The asynchronous client: one method per operation of the API. `sync.py` is made from this file.
+
+Every method raises `ApiError` for a refusal and `UnreachableError` where no answer came.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+from msgspec import UNSET, UnsetType
+
+from operis_client import _transport as transport
+from operis_client.errors import UnreachableError, read_error
+from operis_client.models import (
+    Adjustment,
+    AdminRequest,
+    ApiKey,
+    ExplainedRequest,
+    Me,
+    MintedKey,
+    Model,
+    ModelRow,
+    ModelUpstream,
+    Overview,
+    Page,
+    Price,
+    Ready,
+    Request,
+    Tokens,
+    Upstream,
+    UpstreamTest,
+    Usage,
+    UserRow,
+    Wallet,
+    WalletEntry,
+)
+
+Answer = TypeVar("Answer")
+
+
+class AsyncOperis:
+    """A connection to one API, with an access token (management and gateway) or an API key (gateway alone)."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str | None = None,
+        organization_id: str | None = None,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        """`http` may be shared between clients; only a client that made its own closes it."""
+        self.token = token
+        self.organization_id = organization_id
+        self._base_url = base_url.rstrip("/")
+        self._http = http or httpx.AsyncClient(timeout=transport.TIMEOUT)
+        self._owns_http = http is None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._owns_http:
+            await self._http.aclose()
+
+    # -- health
+
+    async def get_health(self) -> dict[str, str]:
+        return await self._call("GET", "/healthz", dict[str, str])
+
+    async def get_readiness(self) -> Ready:
+        return await self._call("GET", "/readyz", Ready)
+
+    async def get_metrics(self) -> str:
+        """Return the API's metrics in Prometheus' text form."""
+        return (await self._send("GET", "/metrics")).text
+
+    # -- sign-in
+
+    async def register(self, *, email: str, password: str, name: str) -> Me:
+        return await self._call(
+            "POST", "/api/v1/auth/register", Me, content=transport.body(email=email, password=password, name=name)
+        )
+
+    async def login(self, *, email: str, password: str) -> Tokens:
+        return await self._call(
+            "POST", "/api/v1/auth/login", Tokens, content=transport.body(email=email, password=password)
+        )
+
+    async def refresh(self, *, refresh_token: str) -> Tokens:
+        return await self._call(
+            "POST", "/api/v1/auth/refresh", Tokens, content=transport.body(refresh_token=refresh_token)
+        )
+
+    async def logout(self, *, refresh_token: str | None = None) -> None:
+        await self._call("POST", "/api/v1/auth/logout", type(None), content=transport.body(refresh_token=refresh_token))
+
+    async def logout_all(self) -> None:
+        await self._call("POST", "/api/v1/auth/logout-all", type(None))
+
+    # -- me
+
+    async def get_me(self) -> Me:
+        return await self._call("GET", "/api/v1/me", Me)
+
+    async def update_me(self, *, name: str) -> Me:
+        return await self._call("PATCH", "/api/v1/me", Me, content=transport.body(name=name))
+
+    # -- keys
+
+    async def list_keys(self, *, limit: int | None = None, after: str | None = None) -> Page[ApiKey]:
+        return await self._call("GET", "/api/v1/keys", Page[ApiKey], params=transport.query(limit=limit, after=after))
+
+    async def mint_key(
+        self,
+        *,
+        name: str,
+        models: list[str] | UnsetType = UNSET,
+        expires_at: datetime | UnsetType | None = UNSET,
+        idempotency_key: str | None = None,
+    ) -> MintedKey:
+        return await self._call(
+            "POST",
+            "/api/v1/keys",
+            MintedKey,
+            content=transport.body(name=name, models=models, expires_at=expires_at),
+            headers=transport.idempotency(idempotency_key),
+        )
+
+    async def get_key(self, key_id: str) -> ApiKey:
+        return await self._call("GET", f"/api/v1/keys/{key_id}", ApiKey)
+
+    async def update_key(
+        self,
+        key_id: str,
+        *,
+        name: str | UnsetType = UNSET,
+        models: list[str] | UnsetType = UNSET,
+        expires_at: datetime | UnsetType | None = UNSET,
+    ) -> ApiKey:
+        return await self._call(
+            "PATCH",
+            f"/api/v1/keys/{key_id}",
+            ApiKey,
+            content=transport.body(name=name, models=models, expires_at=expires_at),
+        )
+
+    async def revoke_key(self, key_id: str) -> None:
+        await self._call("DELETE", f"/api/v1/keys/{key_id}", type(None))
+
+    # -- wallet, usage, requests, models
+
+    async def get_wallet(self) -> Wallet:
+        return await self._call("GET", "/api/v1/wallet", Wallet)
+
+    async def list_wallet_entries(self, *, limit: int | None = None, after: str | None = None) -> Page[WalletEntry]:
+        return await self._call(
+            "GET", "/api/v1/wallet/entries", Page[WalletEntry], params=transport.query(limit=limit, after=after)
+        )
+
+    async def get_usage(
+        self,
+        *,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        tz: str | None = None,
+        group_by: str | None = None,
+    ) -> Usage:
+        """Sum the organization's usage by `day` (the default, in zone `tz`), `model` or `key`; at most 366 days."""
+        return await self._call(
+            "GET",
+            "/api/v1/usage",
+            Usage,
+            params=transport.query(
+                from_=from_.isoformat() if from_ else None,
+                to=to.isoformat() if to else None,
+                tz=tz,
+                group_by=group_by,
+            ),
+        )
+
+    async def list_requests(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        model: str | None = None,
+        key_id: str | None = None,
+        outcome: str | None = None,
+    ) -> Page[Request]:
+        return await self._call(
+            "GET",
+            "/api/v1/requests",
+            Page[Request],
+            params=transport.query(limit=limit, after=after, model=model, key_id=key_id, outcome=outcome),
+        )
+
+    async def explain_request(self, request_id: str) -> ExplainedRequest:
+        return await self._call("GET", f"/api/v1/requests/{request_id}", ExplainedRequest)
+
+    async def list_models(self) -> Page[Model]:
+        return await self._call("GET", "/api/v1/models", Page[Model])
+
+    # -- admin
+
+    async def get_overview(self, *, days: int | None = None) -> Overview:
+        return await self._call("GET", "/api/v1/admin/overview", Overview, params=transport.query(days=days))
+
+    async def list_users(
+        self, *, search: str | None = None, limit: int | None = None, after: str | None = None
+    ) -> Page[UserRow]:
+        return await self._call(
+            "GET",
+            "/api/v1/admin/users",
+            Page[UserRow],
+            params=transport.query(search=search, limit=limit, after=after),
+        )
+
+    async def get_user(self, user_id: str) -> UserRow:
+        return await self._call("GET", f"/api/v1/admin/users/{user_id}", UserRow)
+
+    async def update_user(self, user_id: str, *, status: str, reason: str) -> UserRow:
+        """Suspend or reactivate a user; from the answer on, their keys and sessions are refused or work again."""
+        return await self._call(
+            "PATCH",
+            f"/api/v1/admin/users/{user_id}",
+            UserRow,
+            content=transport.body(status=status, reason=reason),
+        )
+
+    async def adjust_wallet(
+        self, organization_id: str, *, amount: str, reason: str, idempotency_key: str | None = None
+    ) -> Adjustment:
+        """Credit (positive) or debit (negative) a wallet by a decimal string of credits."""
+        return await self._call(
+            "POST",
+            f"/api/v1/admin/wallets/{organization_id}/adjust",
+            Adjustment,
+            content=transport.body(amount=amount, reason=reason),
+            headers=transport.idempotency(idempotency_key),
+        )
+
+    async def list_upstreams(self) -> Page[Upstream]:
+        return await self._call("GET", "/api/v1/admin/upstreams", Page[Upstream])
+
+    async def create_upstream(
+        self,
+        *,
+        name: str,
+        base_url: str,
+        api_key: str,
+        protocol: str = "openai",
+        idempotency_key: str | None = None,
+    ) -> Upstream:
+        return await self._call(
+            "POST",
+            "/api/v1/admin/upstreams",
+            Upstream,
+            content=transport.body(name=name, protocol=protocol, base_url=base_url, api_key=api_key),
+            headers=transport.idempotency(idempotency_key),
+        )
+
+    async def update_upstream(
+        self,
+        upstream_id: str,
+        *,
+        name: str | UnsetType = UNSET,
+        base_url: str | UnsetType = UNSET,
+        api_key: str | UnsetType = UNSET,
+        enabled: bool | UnsetType = UNSET,
+    ) -> Upstream:
+        return await self._call(
+            "PATCH",
+            f"/api/v1/admin/upstreams/{upstream_id}",
+            Upstream,
+            content=transport.body(name=name, base_url=base_url, api_key=api_key, enabled=enabled),
+        )
+
+    async def test_upstream(self, upstream_id: str) -> UpstreamTest:
+        """Ask the upstream for its models now, with its stored key."""
+        return await self._call("POST", f"/api/v1/admin/upstreams/{upstream_id}/test", UpstreamTest)
+
+    async def list_model_rows(self) -> Page[ModelRow]:
+        return await self._call("GET", "/api/v1/admin/models", Page[ModelRow])
+
+    async def create_model(
+        self,
+        *,
+        id: str,  # noqa: A002  # the wire's own name
+        upstream_id: str,
+        upstream_model: str,
+        name: str | UnsetType = UNSET,
+        context_tokens: int | UnsetType = UNSET,
+        max_output_tokens: int | UnsetType = UNSET,
+        default_output_tokens: int | UnsetType = UNSET,
+    ) -> ModelRow:
+        return await self._call(
+            "POST",
+            "/api/v1/admin/models",
+            ModelRow,
+            content=transport.body(
+                id=id,
+                upstream_id=upstream_id,
+                upstream_model=upstream_model,
+                name=name,
+                context_tokens=context_tokens,
+                max_output_tokens=max_output_tokens,
+                default_output_tokens=default_output_tokens,
+            ),
+        )
+
+    async def update_model(
+        self,
+        model_id: str,
+        *,
+        name: str | UnsetType = UNSET,
+        enabled: bool | UnsetType = UNSET,
+        context_tokens: int | UnsetType | None = UNSET,
+        max_output_tokens: int | UnsetType | None = UNSET,
+        default_output_tokens: int | UnsetType = UNSET,
+    ) -> ModelRow:
+        return await self._call(
+            "PATCH",
+            f"/api/v1/admin/models/{model_id}",
+            ModelRow,
+            content=transport.body(
+                name=name,
+                enabled=enabled,
+                context_tokens=context_tokens,
+                max_output_tokens=max_output_tokens,
+                default_output_tokens=default_output_tokens,
+            ),
+        )
+
+    async def add_model_upstream(
+        self,
+        model_id: str,
+        *,
+        upstream_id: str,
+        upstream_model: str,
+        weight: int | UnsetType = UNSET,
+        priority: int | UnsetType = UNSET,
+    ) -> ModelUpstream:
+        return await self._call(
+            "POST",
+            f"/api/v1/admin/models/{model_id}/upstreams",
+            ModelUpstream,
+            content=transport.body(
+                upstream_id=upstream_id, upstream_model=upstream_model, weight=weight, priority=priority
+            ),
+        )
+
+    async def list_prices(
+        self, *, model_id: str | None = None, limit: int | None = None, after: str | None = None
+    ) -> Page[Price]:
+        return await self._call(
+            "GET",
+            "/api/v1/admin/prices",
+            Page[Price],
+            params=transport.query(model_id=model_id, limit=limit, after=after),
+        )
+
+    async def create_price(
+        self,
+        *,
+        model_id: str,
+        input: str,  # noqa: A002  # the wire's own name
+        output: str,
+        cached_input: str | UnsetType | None = UNSET,
+        reasoning: str | UnsetType | None = UNSET,
+        per_request: str | UnsetType | None = UNSET,
+        cost_input: str | UnsetType | None = UNSET,
+        cost_output: str | UnsetType | None = UNSET,
+        effective_from: datetime | UnsetType = UNSET,
+    ) -> Price:
+        """Add a version of a model's price, in decimal credits per million; older versions stay as they were."""
+        return await self._call(
+            "POST",
+            "/api/v1/admin/prices",
+            Price,
+            content=transport.body(
+                model_id=model_id,
+                input=input,
+                output=output,
+                cached_input=cached_input,
+                reasoning=reasoning,
+                per_request=per_request,
+                cost_input=cost_input,
+                cost_output=cost_output,
+                effective_from=effective_from,
+            ),
+        )
+
+    async def list_admin_requests(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        organization_id: str | None = None,
+        model: str | None = None,
+        outcome: str | None = None,
+    ) -> Page[AdminRequest]:
+        return await self._call(
+            "GET",
+            "/api/v1/admin/requests",
+            Page[AdminRequest],
+            params=transport.query(
+                limit=limit, after=after, organization_id=organization_id, model=model, outcome=outcome
+            ),
+        )
+
+    # -- gateway: for anything beyond these, use the official OpenAI SDK with base_url <api>/v1
+
+    async def create_chat_completion(self, body: Mapping[str, object]) -> dict[str, object]:
+        """Call `/v1/chat/completions` without streaming; body and answer are OpenAI's."""
+        return await self._call(
+            "POST",
+            "/v1/chat/completions",
+            dict[str, object],
+            content=transport.body(**body),
+            time_limit=transport.STREAM_TIMEOUT,
+        )
+
+    @asynccontextmanager
+    async def stream_chat_completion(self, body: Mapping[str, object]) -> AsyncGenerator[AsyncIterator[str]]:
+        """Call `/v1/chat/completions` streaming; yields the `data:` payloads, the closing `[DONE]` left out."""
+        try:
+            async with self._http.stream(
+                "POST",
+                f"{self._base_url}/v1/chat/completions",
+                content=transport.body(**{**body, "stream": True}),
+                headers=transport.headers(self.token, self.organization_id, transport.JSON),
+                timeout=transport.STREAM_TIMEOUT,
+            ) as response:
+                if not response.is_success:
+                    raise read_error(response.status_code, await response.aread(), response.headers.get("x-request-id"))
+                yield self._payloads(response)
+        except httpx.TransportError as error:
+            raise UnreachableError(f"The API at {self._base_url} broke off: {error}") from error
+
+    async def list_gateway_models(self) -> dict[str, object]:
+        return await self._call("GET", "/v1/models", dict[str, object])
+
+    async def get_gateway_model(self, model_id: str) -> dict[str, object]:
+        return await self._call("GET", f"/v1/models/{model_id}", dict[str, object])
+
+    async def get_calling_key(self) -> dict[str, object]:
+        """Tell an API key its own name, models, expiry and what it has spent."""
+        return await self._call("GET", "/v1/key", dict[str, object])
+
+    # -- how a call is made
+
+    @staticmethod
+    async def _payloads(response: httpx.Response) -> AsyncIterator[str]:
+        async for line in response.aiter_lines():
+            if line.startswith("data:") and (payload := line[5:].strip()) != "[DONE]":
+                yield payload
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        time_limit: httpx.Timeout = transport.TIMEOUT,
+    ) -> Answer:
+        response = await self._send(
+            method, path, params=params, content=content, headers=headers, time_limit=time_limit
+        )
+        return transport.decode(response, answer)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        time_limit: httpx.Timeout = transport.TIMEOUT,
+    ) -> httpx.Response:
+        kind = transport.JSON if content is not None else {}
+        try:
+            return await self._http.request(
+                method,
+                f"{self._base_url}{path}",
+                params=params,
+                content=content,
+                headers=transport.headers(self.token, self.organization_id, {**kind, **(headers or {})}),
+                timeout=time_limit,
+            )
+        except httpx.TransportError as error:
+            raise UnreachableError(f"The API at {self._base_url} does not answer: {error}") from error

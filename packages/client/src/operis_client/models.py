@@ -1,0 +1,320 @@
+"""The wire shapes of the management API, as its client reads them.
+
+Money is a decimal string of credits, exact; times are aware UTC; ids are opaque strings. Unknown fields are
+ignored, so that an older client reads a newer server.
+"""
+
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+Item = TypeVar("Item")
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
+    items: list[Item]
+    next: str | None = None
+    """Pass as `after` to read the next page; None on the last."""
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    status: str
+    environment: str
+    version: str
+    registration: str
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    access_token: str
+    expires_in: int
+    """Seconds the access token is good for."""
+    refresh_token: str
+    token_type: str = "Bearer"  # noqa: S105  # the scheme's name
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    email: str
+    name: str
+    role: Literal["user", "admin"]
+    status: Literal["active", "suspended"]
+    created_at: datetime
+
+
+class Organization(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    role: str
+    """The reader's role in it."""
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True):
+    user: User
+    organization: Organization
+    """The active one."""
+    organizations: list[Organization]
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    prefix: str
+    """The first 12 characters of the secret."""
+    last_four: str
+    status: Literal["active", "expired", "revoked"]
+    models: list[str]
+    """Models the key may call; empty: all."""
+    owner_email: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    spent: str
+    requests: int
+
+
+class MintedKey(msgspec.Struct, frozen=True, kw_only=True):
+    key: ApiKey
+    secret: str
+    """Shown here and nowhere else."""
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    source: Literal["free", "bonus", "paid", "refund", "manual", "voucher"]
+    priority: int
+    amount: str
+    remaining: str
+    held: str
+    """The part of `remaining` that open holds draw on."""
+    expires_at: datetime | None
+    created_at: datetime
+
+
+class Wallet(msgspec.Struct, frozen=True, kw_only=True):
+    organization_id: str
+    available: str
+    held: str
+    grants: list[Grant]
+    """Those with something left, in the order in which they are burnt."""
+    free_window: None = None
+
+
+class WalletEntry(msgspec.Struct, frozen=True, kw_only=True):
+    sequence: int
+    kind: str
+    amount: str
+    """Signed: what the wallet gained or lost."""
+    balance_after: str
+    reason: str
+    request_id: str | None
+    created_at: datetime
+
+
+class UsageBucket(msgspec.Struct, frozen=True, kw_only=True):
+    bucket: str
+    """The day (YYYY-MM-DD), model id or key id that the figures are of."""
+    label: str
+    requests: int
+    failed_requests: int
+    input_tokens: int
+    output_tokens: int
+    charge: str
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    items: list[UsageBucket]
+    total: UsageBucket
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    created_at: datetime
+    model: str
+    key_id: str | None
+    key_name: str | None
+    streamed: bool
+    outcome: Literal["completed", "failed", "disconnected", "interrupted"]
+    finish_reason: str | None
+    http_status: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    estimated: bool
+    """Whether the tokens are an estimate, because the upstream reported none."""
+    charge: str
+    latency_ms: int
+    first_token_ms: int | None
+
+
+class MeterLine(msgspec.Struct, frozen=True, kw_only=True):
+    meter: str
+    quantity: int
+    price: str
+    """Credits per million units."""
+    amount: str
+    """quantity x price, in credits, before the total is rounded up."""
+
+
+class BurntGrant(msgspec.Struct, frozen=True, kw_only=True):
+    grant_id: str
+    source: str
+    amount: str
+
+
+class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
+    account: str
+    amount: str
+    balance_after: str | None
+    sequence: int | None
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    upstream: str
+    upstream_model: str
+    status: int | None
+    error: str | None
+    latency_ms: int
+
+
+class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A charge and everything it came from."""
+
+    request: Request
+    hold: str
+    """What was reserved before the upstream was called: the quote."""
+    released: str
+    price_id: str
+    price_effective_from: datetime
+    meters: list[MeterLine]
+    attempts: list[Attempt]
+    burnt: list[BurntGrant]
+    entries: list[LedgerLine]
+    client_address: str | None
+    client_agent: str | None
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    context_tokens: int | None
+    max_output_tokens: int | None
+    default_output_tokens: int
+    input: str
+    """Credits per million tokens, like all prices here."""
+    output: str
+    cached_input: str | None
+    reasoning: str | None
+    per_request: str | None
+    """Credits per million requests."""
+    effective_from: datetime
+
+
+class UserRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    email: str
+    name: str
+    role: Literal["user", "admin"]
+    status: Literal["active", "suspended"]
+    organization_id: str
+    organization_name: str
+    available: str
+    held: str
+    spent: str
+    keys: int
+    created_at: datetime
+    last_seen_at: datetime | None
+
+
+class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
+    posting_id: str
+    amount: str
+    wallet: Wallet
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    protocol: Literal["openai", "echo"]
+    base_url: str
+    api_key_last_four: str
+    enabled: bool
+    models: int
+    created_at: datetime
+
+
+class UpstreamTest(msgspec.Struct, frozen=True, kw_only=True):
+    ok: bool
+    status: int | None
+    latency_ms: int
+    error: str | None
+    models: list[str]
+    """Up to 100 model names the upstream lists."""
+
+
+class ModelUpstream(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    upstream_id: str
+    upstream_name: str
+    upstream_model: str
+    weight: int
+    priority: int
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    model_id: str
+    effective_from: datetime
+    input: str
+    output: str
+    cached_input: str | None
+    reasoning: str | None
+    per_request: str | None
+    cost_input: str | None
+    """What the upstream asks for a million input tokens; None where unknown."""
+    cost_output: str | None
+    created_at: datetime
+
+
+class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    enabled: bool
+    context_tokens: int | None
+    max_output_tokens: int | None
+    default_output_tokens: int
+    min_output_tokens: int
+    upstreams: list[ModelUpstream]
+    price: Price | None
+    """The version in force; without one the model is not offered."""
+
+
+class AdminRequest(msgspec.Struct, frozen=True, kw_only=True):
+    request: Request
+    organization_id: str
+    organization_name: str
+    user_email: str | None
+    upstream: str | None
+    cost: str | None
+    loss: str
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """The platform's figures over the last `days` days; liabilities and holds are as of now."""
+
+    days: int
+    revenue: str
+    upstream_cost: str
+    margin: str
+    platform_loss: str
+    liabilities: str
+    held: str
+    open_holds: int
+    requests: int
+    failed_requests: int
+    estimated_requests: int
+    sign_ups: int
+    users: int
+    by_day: list[UsageBucket]
