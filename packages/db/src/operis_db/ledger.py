@@ -1,0 +1,119 @@
+"""Money: wallets, grants, holds, and the append-only double entry ledger. Only `operis_api.ledger` writes here.
+
+The two functions that move money for a chat (`place_holds`, `settle_holds`) are in the migrations.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, SmallInteger, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from operis_db.base import Base, Count, CreatedAt, Id, Moment, Nano, NewId
+
+
+class Wallet(Base):
+    """One per organization. Locked first by everything that moves its money, grants, holds or entries."""
+
+    __tablename__ = "wallets"
+    organization_id: Mapped[Id] = mapped_column(primary_key=True)
+    available_nano: Mapped[Nano] = mapped_column(server_default=text("0"))
+    held_nano: Mapped[Nano] = mapped_column(server_default=text("0"))
+    sequence: Mapped[Count] = mapped_column(server_default=text("0"))
+    """Of the newest wallet entry: gap-free, because it grows under the row's lock."""
+
+    __table_args__ = (
+        CheckConstraint("available_nano >= 0", name="available"),
+        CheckConstraint("held_nano >= 0", name="held"),
+    )
+
+
+class Grant(Base):
+    __tablename__ = "grants"
+    organization_id: Mapped[Id] = mapped_column(primary_key=True)
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(String(16))
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    amount_nano: Mapped[Nano]
+    remaining_nano: Mapped[Nano]
+    held_nano: Mapped[Nano] = mapped_column(server_default=text("0"))
+    """The part of `remaining_nano` that open holds draw on."""
+    expires_at: Mapped[Moment | None]
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        CheckConstraint("source IN ('free', 'bonus', 'paid', 'refund', 'manual', 'voucher')", name="source"),
+        CheckConstraint(
+            "held_nano >= 0 AND held_nano <= remaining_nano AND remaining_nano <= amount_nano", name="parts"
+        ),
+    )
+
+
+class Hold(Base):
+    """An open reservation of one request's quote. Settling or voiding it deletes the row: that can happen once."""
+
+    __tablename__ = "holds"
+    organization_id: Mapped[Id] = mapped_column(primary_key=True)
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    """The request's id; its UUIDv7 time is `created_at`."""
+    created_at: Mapped[Moment]
+    lease_until: Mapped[Moment]
+    amount_nano: Mapped[Nano]
+    grant_ids: Mapped[list[UUID]]
+    grant_amounts_nano: Mapped[list[int]]
+    user_id: Mapped[Id]
+    key_id: Mapped[Id | None]
+    model_id: Mapped[str] = mapped_column(Text)
+    price_id: Mapped[Id]
+    streamed: Mapped[bool]
+    prompt_tokens: Mapped[Count]
+    """An estimate, for a call that dies before its upstream reports usage."""
+    output_tokens: Mapped[Count] = mapped_column(server_default=text("0"))
+    """Delivered so far, by the last checkpoint; an estimate too."""
+    client_address: Mapped[str | None] = mapped_column(Text)
+    client_agent: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        CheckConstraint("amount_nano >= 0", name="amount"),
+        CheckConstraint("cardinality(grant_ids) = cardinality(grant_amounts_nano)", name="draws"),
+    )
+
+
+class Posting(Base):
+    """One movement of money. A charge's posting has the request's id, so it cannot be posted twice."""
+
+    __tablename__ = "postings"
+    organization_id: Mapped[Id] = mapped_column(primary_key=True)
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(24))
+    reason: Mapped[str] = mapped_column(Text, server_default=text("''"))
+    actor_id: Mapped[Id | None]
+    created_at: Mapped[CreatedAt]
+
+
+class Entry(Base):
+    """One immutable ledger line; the entries of a posting sum to zero."""
+
+    __tablename__ = "entries"
+    organization_id: Mapped[Id] = mapped_column(primary_key=True)
+    posting_id: Mapped[Id] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(String(48), primary_key=True)
+    """`wallet`, `revenue`, `promotions`, `adjustments`, `expiry`, `refunds`, `platform_loss`, `cash:<processor>`."""
+    amount_nano: Mapped[Nano]
+    sequence: Mapped[Count | None]
+    balance_after_nano: Mapped[Nano | None]
+    """Of wallet lines: available and held together."""
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        CheckConstraint(
+            "(account = 'wallet') = (sequence IS NOT NULL AND balance_after_nano IS NOT NULL)", name="wallet_line"
+        ),
+        CheckConstraint("balance_after_nano >= 0", name="balance"),
+        Index(
+            "uq_entries_sequence",
+            "organization_id",
+            "sequence",
+            unique=True,
+            postgresql_where=text("account = 'wallet'"),
+        ),
+    )

@@ -1,0 +1,46 @@
+"""Records written beside a change, in its transaction: the audit log and answers kept for Idempotency-Key."""
+
+from uuid import UUID
+
+from sqlalchemy import Index, LargeBinary, SmallInteger, String, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from operis_db.base import Base, CreatedAt, Id, NewId
+
+
+class AuditEvent(Base):
+    """Who did what to what, and why. Append-only."""
+
+    __tablename__ = "audit_events"
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    created_at: Mapped[CreatedAt]
+    organization_id: Mapped[Id | None]
+    actor_id: Mapped[Id | None]
+    """None: the system itself, or somebody not signed in."""
+    action: Mapped[str] = mapped_column(String(64))
+    target_type: Mapped[str] = mapped_column(String(32))
+    target_id: Mapped[str] = mapped_column(String(128))
+    before: Mapped[dict[str, object] | None] = mapped_column(JSONB)
+    after: Mapped[dict[str, object] | None] = mapped_column(JSONB)
+    reason: Mapped[str | None] = mapped_column(Text)
+    address: Mapped[str | None] = mapped_column(String(64))
+    agent: Mapped[str | None] = mapped_column(String(256))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+
+    __table_args__ = (Index("ix_audit_events_organization_id_id", "organization_id", "id"),)
+
+
+class IdempotentAnswer(Base):
+    """The first answer to a POST that carried an Idempotency-Key; encrypted, since it may hold a secret."""
+
+    __tablename__ = "idempotent_answers"
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    operation: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int] = mapped_column(SmallInteger)
+    answer_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (Index("ix_idempotent_answers_created_at", "created_at"),)
