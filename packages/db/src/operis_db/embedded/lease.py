@@ -78,6 +78,11 @@ class EmbeddedPostgres:
         finally:
             os.close(lease)
 
+    @property
+    def ground(self) -> Path:
+        """Where the server's data and logs are."""
+        return self._server.ground
+
     def owner_url(self, database: str = DATABASE) -> str:
         """Return the address for the role that owns the schema: migrations, backups, tests that make databases."""
         return self._url(OWNER, database)

@@ -1,7 +1,7 @@
 """Start and stop the PostgreSQL whose files lie in one directory.
 
-Whether it lives is asked through its socket, never by its process id alone: a killed postmaster that nobody has reaped looks
-alive to `kill(pid, 0)` and `pg_ctl`. The caller sees to it that one process at a time is in here.
+Whether it lives is asked through its socket, never by its process id alone: a killed postmaster that nobody has
+reaped looks alive to `kill(pid, 0)` and `pg_ctl`. The caller sees to it that one process at a time is in here.
 """
 
 import os
@@ -10,7 +10,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -32,6 +31,7 @@ SOCKET_PATH_MAX = 100
 START_SECONDS_MAX = 120
 """A start after a crash replays the log first."""
 STOP_SECONDS_MAX = 30
+QUIT_SECONDS_MAX = 10
 SHARED_GROUND = Path("/var/lib/operis")
 
 _SETTINGS = {
@@ -129,8 +129,10 @@ class Server:
 
     def _initialize(self, binaries: Binaries, account: Account) -> None:
         """Make the data directory under another name first, so that a kill halfway leaves none that looks complete."""
-        draft, log = self.ground / "data.draft", self.ground / "initdb.log"
-        shutil.rmtree(draft, ignore_errors=True)
+        for stale in self.ground.glob("data.draft-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        # A name of its own: the initdb of a run that was killed may still be writing into the last one.
+        draft, log = self.ground / f"data.draft-{secrets.token_hex(3)}", self.ground / "initdb.log"
         make_directory(draft, account)
         # One order and one case mapping everywhere; C.UTF-8 comes with the server only since 17.
         builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if binaries.major >= 17 else []
@@ -155,14 +157,19 @@ class Server:
         draft.rename(self._data)
 
     def _place_socket(self) -> Path:
-        """Return the socket's directory: below the ground, or a remembered temporary one where that will not do."""
-        natural, remembered = self.ground / "socket", self.directory / "socket_directory"
+        """Return the socket's directory: below the ground, or below /tmp where that path is too long or odd.
+
+        Its name is this home's own: a server whose home was deleted removes its socket by path when it ends, and must
+        not remove that of the home made anew in the same place. It is random, because others may write in /tmp.
+        """
+        remembered = self.directory / "socket_name"
+        if not remembered.exists():
+            remembered.write_text(f"operis-pg-{secrets.token_hex(8)}")
+        name = remembered.read_text()
+        natural = self.ground / name
         if len(os.fsencode(natural)) <= SOCKET_PATH_MAX and re.fullmatch(r"[\w/.+-]+", str(natural), re.ASCII):
             return natural
-        if not remembered.exists():
-            # Random, because a guessable name in a shared directory could be somebody else's by now.
-            remembered.write_text(str(Path(tempfile.gettempdir()) / f"operis-pg-{secrets.token_hex(8)}"))
-        return Path(remembered.read_text())
+        return Path("/tmp", name)  # noqa: S108 - the name is random; TMPDIR may differ between two users of one server
 
     def _answers(self, binaries: Binaries, account: Account) -> bool:
         """Ask the server a question. One that lost its data directory does not count."""
@@ -258,7 +265,7 @@ def _stop(pid: int | None, ground: Path) -> None:
     """Ask for a fast shutdown; after a while for an immediate one, which loses nothing but costs a replay."""
     if pid is None or process_state(pid) != "running" or not is_postgres(pid):
         return
-    for signal_number, seconds in ((signal.SIGINT, STOP_SECONDS_MAX), (signal.SIGQUIT, 10)):
+    for signal_number, seconds in ((signal.SIGINT, STOP_SECONDS_MAX), (signal.SIGQUIT, QUIT_SECONDS_MAX)):
         try:
             os.kill(pid, signal_number)
         except ProcessLookupError:
@@ -268,7 +275,9 @@ def _stop(pid: int | None, ground: Path) -> None:
             if process_state(pid) != "running":
                 return
             time.sleep(0.02)
-    raise EmbeddedPostgresError(f"PostgreSQL (process {pid}) did not stop; see {ground / 'log'}.")
+    raise EmbeddedPostgresError(
+        f"PostgreSQL (process {pid}) did not stop; see {ground / 'log'}, then use `kill -9 {pid}`."
+    )
 
 
 def _may_enter(directory: Path, account: Account) -> bool:
