@@ -1,0 +1,8 @@
+// Runs before the page is drawn: tells the server the viewer's zone, and the page its language.
+(() => {
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  document.cookie = `operis_zone=${encodeURIComponent(zone)}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+  const chosen = /(?:^|; )operis_language=(en|vi)/.exec(document.cookie)?.[1];
+  document.documentElement.lang = chosen ?? (navigator.language?.startsWith("vi") ? "vi" : "en");
+})();

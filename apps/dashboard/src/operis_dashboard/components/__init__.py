@@ -1,0 +1,1 @@
+"""Parts of pages. They take values and handlers, never a state of their own."""

@@ -1,0 +1,93 @@
+"""Who may run which event. Reflex lets any socket call any public method of any state: everything passes here.
+
+The rule is to refuse: an event runs for a live session, or because its name stands in a list below. Whether
+this user may do it to these rows is the API's decision, taken on every call.
+"""
+
+from typing import Any, Literal
+
+import reflex as rx
+from reflex_base.event import Event
+from reflex_base.registry import RegistrationContext
+from reflex.state import BaseState, StateUpdate
+
+from operis_dashboard import runtime
+from operis_dashboard.session import Session, fingerprint, read_cookie
+from operis_dashboard.viewer import Viewer
+
+Access = Literal["internal", "public", "user", "admin", "closed"]
+
+INTERNAL = frozenset(
+    {
+        "reflex.state.State.hydrate",
+        "reflex.state.State.hydrate_and_load",
+        "reflex.state.State.set_is_hydrated",
+        "reflex.state.OnLoadInternalState.on_load_internal",
+        "reflex.state.OnLoadInternalState.set_is_hydrated",
+        "reflex.state.UpdateVarsInternalState.update_vars_internal",
+        "reflex.state.FrontendEventExceptionState.handle_frontend_exception",
+    }
+)
+"""What the framework sends for every page. State is emptied before these when the session is another."""
+
+PUBLIC = frozenset(
+    {
+        "operis_dashboard.viewer.Viewer.choose_language",
+        "operis_dashboard.pages.login.Login.load",
+        "operis_dashboard.pages.login.Login.submit",
+        "operis_dashboard.pages.register.Register.load",
+        "operis_dashboard.pages.register.Register.submit",
+    }
+)
+"""What a visitor without a session may run."""
+
+_ADMIN_PAGES = "operis_dashboard.pages.admin_"
+_OURS = "operis_dashboard."
+
+
+class Gate(rx.Middleware):
+    """Runs before every event, background ones and page loads included."""
+
+    async def preprocess(self, app: rx.App, state: BaseState, event: Event) -> StateUpdate | None:
+        """Return None to let the event run, or the update that is sent instead."""
+        cookies = state.router_data.get("headers", {}).get("cookie")
+        session_id = read_cookie(cookies, runtime.cookie_name())
+        session = runtime.sessions().find(session_id)
+        await _bind(state, session_id if session else None, session)
+        access = access_of(event.name)
+        if access in {"internal", "public"} or (session and (access == "user" or (access == "admin" and session.admin))):
+            return None
+        return StateUpdate(events=Event.from_event_type([rx.redirect("/" if session else "/login")]))
+
+
+def access_of(event_name: str) -> Access:
+    """Return who may run an event; `closed` for one that is neither ours nor needed by the framework."""
+    registered = RegistrationContext.get().event_handlers.get(event_name)
+    if registered is None or not registered.states:
+        return "closed"
+    owner = registered.states[0]
+    name = f"{owner.__module__}.{owner.__qualname__}.{event_name.rpartition('.')[2]}"
+    if name in INTERNAL:
+        return "internal"
+    if name in PUBLIC:
+        return "public"
+    if name.startswith(_ADMIN_PAGES):
+        return "admin"
+    if name.startswith(_OURS) and not name.endswith(".setvar"):
+        return "user"
+    return "closed"
+
+
+async def _bind(state: BaseState, session_id: str | None, session: Session | None) -> None:
+    """Tie the tab's state to the session, emptying it when it belonged to another one or to none.
+
+    The tab's own token is made in the browser and travels in URLs, so it must never be enough to read what
+    an earlier session left behind.
+    """
+    root: Any = state._get_root_state()
+    viewer = await root.get_state(Viewer)
+    bound = fingerprint(session_id)
+    if viewer._bound != bound:
+        root.reset()
+        viewer._bound = bound
+    viewer._greet(session)

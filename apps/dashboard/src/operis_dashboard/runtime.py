@@ -1,0 +1,142 @@
+"""What one running dashboard shares between its pages: settings, sessions, tickets and the way to the API."""
+
+import asyncio
+import os
+import time
+from contextvars import ContextVar
+from functools import cache
+from weakref import WeakValueDictionary
+
+import httpx
+import msgspec
+from operis_client import ApiError, AsyncOperis
+
+from operis_dashboard.session import Session, SessionStore, TicketOffice
+from operis_dashboard.settings import Settings, read_session_key, read_settings
+
+_TOKEN_SECONDS_LEFT_MIN = 30
+"""An access token with less time left is refreshed before it is used."""
+
+client_address: ContextVar[str] = ContextVar("client_address", default="")
+"""The browser's address, told to the API so that its throttles see people rather than this process."""
+
+
+class SignedOutError(Exception):
+    """There is no session any more, here or at the API. The viewer is sent to sign in."""
+
+
+@cache
+def settings() -> Settings:
+    return read_settings(os.environ)
+
+
+@cache
+def cookie_name() -> str:
+    """Return the session cookie's name; by https browsers enforce the prefix: Secure, this host, every path."""
+    return "__Host-operis_session" if settings().secure else "operis_session"
+
+
+@cache
+def sessions() -> SessionStore:
+    store = SessionStore(settings().home / "dashboard" / "sessions", read_session_key(settings()))
+    store.sweep()
+    return store
+
+
+tickets = TicketOffice()
+_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+_http: list[httpx.AsyncClient] = []
+
+
+async def _tell_client_address(request: httpx.Request) -> None:
+    if address := client_address.get():
+        request.headers["x-forwarded-for"] = address
+
+
+def http() -> httpx.AsyncClient:
+    """Return the process's one connection pool to the API, opened in the event loop that uses it."""
+    if not _http:
+        _http.append(
+            httpx.AsyncClient(
+                timeout=httpx.Timeout(30.0, connect=5.0),
+                limits=httpx.Limits(max_connections=200, max_keepalive_connections=50),
+                event_hooks={"request": [_tell_client_address]},
+                trust_env=False,  # the API is ours: never through a proxy meant for the internet
+            )
+        )
+    return _http[0]
+
+
+async def close_http() -> None:
+    while _http:
+        await _http.pop().aclose()
+
+
+def anonymous() -> AsyncOperis:
+    """Return a client without a token, for signing up and in."""
+    return AsyncOperis(settings().api_url, http=http())
+
+
+async def connect(session_id: str | None, *, renew: bool = False) -> AsyncOperis:
+    """Return a client that acts as the session's user, its token good for at least 30 s.
+
+    `renew` fetches a fresh token whatever the old one's age. Raises `SignedOutError` when the session has
+    ended here or at the API.
+    """
+    session = sessions().find(session_id)
+    if session is None or session_id is None:
+        raise SignedOutError
+    if renew or _is_stale(session):
+        session = await _refresh(session_id, session)
+    return AsyncOperis(settings().api_url, token=session.access_token, http=http())
+
+
+async def open_session(email: str, password: str) -> Session:
+    """Sign in at the API and return the session to keep."""
+    operis = anonymous()
+    tokens = await operis.login(email=email, password=password)
+    operis.token = tokens.access_token
+    me = await operis.get_me()
+    return Session(
+        access_token=tokens.access_token,
+        access_expires_at=time.time() + tokens.expires_in,
+        refresh_token=tokens.refresh_token,
+        user_id=me.user.id,
+        email=me.user.email,
+        name=me.user.name,
+        organization=me.organization.name,
+        admin=me.user.role == "admin",
+        signed_in_at=time.time(),
+    )
+
+
+def _is_stale(session: Session) -> bool:
+    return session.access_expires_at - time.time() < _TOKEN_SECONDS_LEFT_MIN
+
+
+async def _refresh(session_id: str, seen: Session) -> Session:
+    """Refresh once for all tabs: refresh tokens are used up, and a second use would end the session."""
+    lock = _locks.setdefault(session_id, asyncio.Lock())
+    async with lock:
+        session = sessions().find(session_id)
+        if session is None:
+            raise SignedOutError
+        if session.access_token != seen.access_token:
+            return session
+        try:
+            tokens = await anonymous().refresh(refresh_token=session.refresh_token)
+        except ApiError as error:
+            if error.status in {400, 401, 403}:
+                sessions().end(session_id)
+                raise SignedOutError from error
+            raise
+        if sessions().find(session_id) is None:
+            raise SignedOutError  # signed out while we asked; do not bring the session back
+        session = msgspec.structs.replace(
+            session,
+            access_token=tokens.access_token,
+            access_expires_at=time.time() + tokens.expires_in,
+            refresh_token=tokens.refresh_token,
+        )
+        sessions().save(session_id, session)
+        return session

@@ -1,0 +1,43 @@
+"""From a checked password to a cookie: the ticket, and the form that carries it."""
+
+import json
+
+import reflex as rx
+from reflex.event import EventSpec
+
+from operis_dashboard import runtime
+from operis_dashboard.session import Session, safe_path
+
+FIELD_CHARACTERS_MAX = 1024
+
+_POST_TICKET = """(() => {
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = "/_auth/callback";
+  const field = document.createElement("input");
+  field.type = "hidden";
+  field.name = "ticket";
+  field.value = %s;
+  form.append(field);
+  document.body.append(form);
+  form.submit();
+})()"""
+
+
+def enter(session: Session, next_path: str | None) -> EventSpec:
+    """Return the event that makes the browser fetch its cookie and go on to `next_path`."""
+    ticket = runtime.tickets.issue(session, safe_path(next_path))
+    return rx.call_script(_POST_TICKET % json.dumps(ticket))
+
+
+def read_field(form: dict[str, object], name: str) -> str:
+    """Return a form's text field, cut to a sane length; sockets send what they like."""
+    value = form.get(name)
+    return value[:FIELD_CHARACTERS_MAX] if isinstance(value, str) else ""
+
+
+def next_path(state: rx.State) -> str | None:
+    """Return where the visitor wanted to go before they were asked to sign in."""
+    return state.router.url.query_parameters.get("next")
+
+

@@ -1,0 +1,115 @@
+"""The person in front of a tab: base of every page's state, and the pages' one way to the API."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import reflex as rx
+from operis_client import ApiError, AsyncOperis, OperisError, UnreachableError
+from reflex.event import EventSpec
+
+from operis_dashboard import runtime
+from operis_dashboard.formatting import Writer
+from operis_dashboard.session import Session, fingerprint, read_cookie
+from operis_dashboard.texts import LANGUAGES, say
+
+Answer = TypeVar("Answer")
+
+
+class Viewer(rx.State):
+    """Vars without an underscore reach the browser; the session and its tokens are in neither kind."""
+
+    language: str = "en"
+    name: str = ""
+    email: str = ""
+    organization: str = ""
+    admin: bool = False
+    api_url: str = ""
+    registration: str = "open"
+    snippet: str = "curl"
+    """Which of the code snippets is shown, on every page that has some."""
+
+    _bound: str = ""
+    """Fingerprint of the session this state belongs to."""
+    _zone: str = "UTC"
+
+    @rx.var
+    def vietnamese(self) -> bool:
+        return self.language == "vi"
+
+    @rx.event
+    def choose_language(self, language: str) -> list[EventSpec]:
+        """Remember the language for a year and draw the page anew, since amounts and times are written in it."""
+        chosen = language if language in LANGUAGES else "en"
+        cookie = f"operis_language={chosen}; Path=/; Max-Age=31536000; SameSite=Lax"
+        return [rx.call_script(f"document.cookie = '{cookie}'; window.location.reload()")]
+
+    @rx.event
+    def choose_snippet(self, snippet: str) -> None:
+        self.snippet = snippet if snippet in {"curl", "python", "javascript"} else "curl"
+
+    def _greet(self, session: Session | None) -> None:
+        """Take over who is signed in, and how they read amounts and times. The gate calls this per event."""
+        headers = self.router.headers
+        facts = {
+            "language": _language(headers.cookie, headers.accept_language),
+            "_zone": Writer.known_zone(read_cookie(headers.cookie, "operis_zone")),
+            "api_url": runtime.settings().public_api_url,
+            "registration": runtime.settings().registration,
+            "name": session.name or session.email if session else "",
+            "email": session.email if session else "",
+            "organization": session.organization if session else "",
+            "admin": bool(session and session.admin),
+        }
+        for name, value in facts.items():
+            if getattr(self, name) != value:  # an assignment is sent to the browser, changed or not
+                setattr(self, name, value)
+
+    @property
+    def _writer(self) -> Writer:
+        return Writer(self.language, self._zone)
+
+    def _say(self, key: str, **facts: object) -> str:
+        return say(self.language, key, **facts)
+
+    def _session_id(self) -> str | None:
+        return read_cookie(self.router.headers.cookie, runtime.cookie_name())
+
+    def _is_still_here(self) -> bool:
+        """Return whether the session this state belongs to is alive: asked again during long work."""
+        session_id = self._session_id()
+        return fingerprint(session_id) == self._bound and runtime.sessions().find(session_id) is not None
+
+    async def _ask(self, call: Callable[[AsyncOperis], Awaitable[Answer]]) -> Answer:
+        """Call the API as this user and return the answer.
+
+        A token the API no longer takes is renewed once. Raises OperisError, and SignedOutError when the
+        session is over.
+        """
+        runtime.client_address.set(self.router.session.client_ip)
+        try:
+            return await call(await runtime.connect(self._session_id()))
+        except ApiError as error:
+            if error.status != 401:
+                raise
+        try:
+            return await call(await runtime.connect(self._session_id(), renew=True))
+        except ApiError as error:
+            if error.status == 401:
+                raise runtime.SignedOutError from error
+            raise
+
+    def _explain(self, error: OperisError) -> str:
+        """Return what went wrong, for people."""
+        if isinstance(error, UnreachableError):
+            return self._say("error.unreachable")
+        if isinstance(error, ApiError):
+            return error.detail or error.title
+        return self._say("error.unexpected")
+
+
+def _language(cookies: str | None, accepted: str | None) -> str:
+    chosen = read_cookie(cookies, "operis_language")
+    if chosen in LANGUAGES:
+        return chosen
+    preferred = (accepted or "").split(",")[0].strip().lower()
+    return "vi" if preferred.startswith("vi") else "en"
