@@ -73,7 +73,7 @@ def install_browser() -> str:
     found = find_browser()
     if found is None:
         sys.exit(
-            "tests: no browser was found and none could be installed; install Chromium (Debian: apt-get install chromium) "
+            "tests: no browser was found and none could be installed; install one (Debian: apt-get install chromium) "
             "or name one: OPERIS_TEST_BROWSER=/path/to/chrome make test"
         )
     return found
