@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import NoReturn
+from typing import IO, NoReturn
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOOLS = os.path.join(ROOT, ".tools")
@@ -26,7 +26,7 @@ def main() -> None:
         )
     if is_current():
         return
-    with open(make_lock(), "w") as lock:
+    with open_lock() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two commands on a fresh clone make one environment
         if not is_current():
             synchronize(find_uv() or install_uv())
@@ -54,12 +54,12 @@ def is_current() -> bool:
         return False
 
 
-def make_lock() -> str:
+def open_lock() -> "IO[str]":
     try:
         os.makedirs(TOOLS, exist_ok=True)
+        return open(os.path.join(TOOLS, ".lock"), "w")
     except OSError as error:
-        stop(f"{TOOLS} cannot be made ({error.strerror}); clone the repository where you may write.")
-    return os.path.join(TOOLS, ".lock")
+        stop(f"{TOOLS} cannot be written ({error.strerror}); clone the repository where you may write.")
 
 
 def find_uv() -> "str | None":
