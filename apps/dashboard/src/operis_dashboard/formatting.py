@@ -58,8 +58,18 @@ class Writer:
         decimals = len(text.partition(".")[2])
         return Shown(self._localized(text if decimals >= 2 else f"{Decimal(amount):.2f}"), text)
 
+    def margin(self, price: str, cost: str | None) -> str:
+        """Write how much of a price is left after its cost, in whole per cent."""
+        if cost is None or not Decimal(price):
+            return "–"
+        return f"{(Decimal(price) - Decimal(cost)) * 100 / Decimal(price):.0f} %".replace("-", "−")
+
     def count(self, number: int) -> str:
         return self._localized(str(number))
+
+    def number(self, plain: str) -> str:
+        """Write a decimal string as it is, in the reader's separators."""
+        return self._localized(exact(plain))
 
     def moment(self, at: datetime | None) -> Shown:
         if at is None:

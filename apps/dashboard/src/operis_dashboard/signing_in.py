@@ -8,8 +8,6 @@ from reflex.event import EventSpec
 from operis_dashboard import runtime
 from operis_dashboard.session import Session, safe_path
 
-FIELD_CHARACTERS_MAX = 1024
-
 _POST_TICKET = """(() => {
   const form = document.createElement("form");
   form.method = "post";
@@ -30,14 +28,8 @@ def enter(session: Session, next_path: str | None) -> EventSpec:
     return rx.call_script(_POST_TICKET % json.dumps(ticket))
 
 
-def read_field(form: dict[str, object], name: str) -> str:
-    """Return a form's text field, cut to a sane length; sockets send what they like."""
-    value = form.get(name)
-    return value[:FIELD_CHARACTERS_MAX] if isinstance(value, str) else ""
 
 
 def next_path(state: rx.State) -> str | None:
     """Return where the visitor wanted to go before they were asked to sign in."""
     return state.router.url.query_parameters.get("next")
-
-

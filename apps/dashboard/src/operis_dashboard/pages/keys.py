@@ -20,8 +20,8 @@ from operis_dashboard.components.display import badge, moment, money
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, actions, pager, table
 from operis_dashboard.formatting import Shown, Writer
+from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
-from operis_dashboard.signing_in import read_field
 from operis_dashboard.snippets import Snippets, write_snippets
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t

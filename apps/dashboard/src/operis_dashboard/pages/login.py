@@ -9,8 +9,9 @@ from operis_client import ApiError, OperisError
 from operis_dashboard import runtime, theme
 from operis_dashboard.components.controls import alert, field, submit, text_input
 from operis_dashboard.components.links import page_link
+from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
-from operis_dashboard.signing_in import enter, next_path, read_field
+from operis_dashboard.signing_in import enter, next_path
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 

@@ -16,6 +16,7 @@ from operis_dashboard.components.display import moment, money, quiet_badge
 from operis_dashboard.components.links import page_link
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, pager, table
+from operis_dashboard.components.words import entry_kind, source_name
 from operis_dashboard.formatting import Shown, Writer, share
 from operis_dashboard.layout import page
 from operis_dashboard.viewer import Viewer
@@ -151,7 +152,7 @@ def _grants() -> rx.Component:
                 WalletPage.grants,
                 lambda grant: rx.el.li(
                     rx.el.div(
-                        quiet_badge(_source(grant.source)),
+                        quiet_badge(source_name(grant.source)),
                         rx.el.span(
                             money(grant.remaining, theme.NUMBER + " font-medium"),
                             rx.el.span(" / ", class_name="text-muted-foreground"),
@@ -177,19 +178,6 @@ def _grants() -> rx.Component:
     )
 
 
-def _source(source: rx.Var[str]) -> rx.Component:
-    return rx.match(
-        source,
-        ("free", t("grant.free")),
-        ("bonus", t("grant.bonus")),
-        ("paid", t("grant.paid")),
-        ("refund", t("grant.refund")),
-        ("manual", t("grant.manual")),
-        ("voucher", t("grant.voucher")),
-        source,
-    )
-
-
 def _ledger() -> rx.Component:
     return table(
         [
@@ -202,7 +190,7 @@ def _ledger() -> rx.Component:
         lambda row: [
             moment(row.at),
             rx.el.div(
-                rx.el.span(row.kind, class_name="font-medium"),
+                rx.el.span(entry_kind(row.kind), class_name="font-medium"),
                 rx.cond(
                     row.request_id != "",
                     page_link(

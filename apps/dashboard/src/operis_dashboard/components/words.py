@@ -1,0 +1,21 @@
+"""Words for the codes that the API uses."""
+
+import reflex as rx
+
+from operis_dashboard.wording import t
+
+_SOURCES = ("free", "bonus", "paid", "refund", "manual", "voucher")
+_METERS = ("input", "cached_input", "output", "reasoning", "per_request")
+_KINDS = ("grant", "charge", "adjustment", "expiry", "refund")
+
+
+def source_name(source: rx.Var[str]) -> rx.Var[str]:
+    return rx.match(source, *((code, t(f"grant.{code}")) for code in _SOURCES), source)
+
+
+def meter_name(meter: rx.Var[str]) -> rx.Var[str]:
+    return rx.match(meter, *((code, t(f"meter.{code}")) for code in _METERS), meter)
+
+
+def entry_kind(kind: rx.Var[str]) -> rx.Var[str]:
+    return rx.match(kind, *((code, t(f"entry.{code}")) for code in _KINDS), kind)

@@ -1,0 +1,216 @@
+"""Every call over all customers, with what it cost and what it lost."""
+
+from dataclasses import dataclass
+from dataclasses import field as default
+from typing import Any
+from urllib.parse import urlencode
+
+import reflex as rx
+from operis_client import OperisError
+from operis_client.models import AdminRequest
+
+from operis_dashboard import theme
+from operis_dashboard.components.display import badge, moment, money
+from operis_dashboard.components.states import empty_state, four_states
+from operis_dashboard.components.tables import Column, pager, table
+from operis_dashboard.explaining import RequestRow, write_request
+from operis_dashboard.formatting import Shown, Writer
+from operis_dashboard.layout import page
+from operis_dashboard.viewer import Viewer
+from operis_dashboard.wording import t
+
+_FILTERS = ("model", "outcome", "organization_id")
+_OUTCOMES = ("completed", "failed", "disconnected", "interrupted")
+
+
+@dataclass(frozen=True)
+class CallRow:
+    request: RequestRow = default(default_factory=RequestRow)
+    organization: str = ""
+    organization_id: str = ""
+    email: str = ""
+    upstream: str = ""
+    cost: Shown = default(default_factory=Shown)
+    loss: Shown = default(default_factory=Shown)
+    lossy: bool = False
+
+
+class AdminRequests(Viewer):
+    loaded: bool = False
+    failure: str = ""
+    rows: list[CallRow] = []
+    models: list[str] = []
+    model: str = ""
+    outcome: str = ""
+    organization_id: str = ""
+    after: str = ""
+    next: str = ""
+
+    @rx.event
+    async def load(self) -> None:
+        asked = self.router.url.query_parameters
+        self.model, self.outcome = asked.get("model", ""), asked.get("outcome", "")
+        self.organization_id, self.after = asked.get("organization_id", ""), asked.get("after", "")
+        try:
+            models = await self._ask(lambda api: api.list_model_rows())
+            found = await self._ask(
+                lambda api: api.list_admin_requests(
+                    limit=25,
+                    after=self.after or None,
+                    organization_id=self.organization_id or None,
+                    model=self.model or None,
+                    outcome=self.outcome or None,
+                )
+            )
+        except OperisError as error:
+            self.failure = self._explain(error)
+            return
+        self.models = [model.id for model in models.items]
+        self.rows = [_row(request, self._writer) for request in found.items]
+        self.next = found.next or ""
+        self.loaded, self.failure = True, ""
+
+    @rx.event
+    def choose_filter(self, name: str, value: str) -> Any:
+        chosen = {kept: getattr(self, kept) for kept in _FILTERS} | ({name: value} if name in _FILTERS else {})
+        return _address(chosen)
+
+    @rx.event
+    def clear_filters(self) -> Any:
+        return rx.redirect("/admin/requests")
+
+    @rx.event
+    def turn_page(self, after: str) -> Any:
+        return _address({kept: getattr(self, kept) for kept in _FILTERS} | {"after": after})
+
+
+def _address(parameters: dict[str, str]) -> Any:
+    query = urlencode({name: value for name, value in parameters.items() if value})
+    return rx.redirect(f"/admin/requests?{query}" if query else "/admin/requests")
+
+
+def _row(found: AdminRequest, writer: Writer) -> CallRow:
+    return CallRow(
+        request=write_request(found.request, writer),
+        organization=found.organization_name,
+        organization_id=found.organization_id,
+        email=found.user_email or "",
+        upstream=found.upstream or "–",
+        cost=writer.money(found.cost),
+        loss=writer.money(found.loss),
+        lossy=bool(found.loss.strip("0.")),
+    )
+
+
+@page(route="/admin/requests", title="nav.admin_requests", role="admin", on_load=AdminRequests.load)
+def admin_requests() -> rx.Component:
+    filtered = (
+        (AdminRequests.model != "")
+        | (AdminRequests.outcome != "")
+        | (AdminRequests.organization_id != "")
+        | (AdminRequests.after != "")
+    )
+    clear = rx.el.button(
+        t("action.clear"), type="button", on_click=AdminRequests.clear_filters, class_name=theme.BUTTON_SMALL
+    )
+    return rx.fragment(
+        rx.el.div(
+            _filter(
+                "model",
+                t("requests.filter_model"),
+                t("requests.all_models"),
+                AdminRequests.model,
+                rx.foreach(AdminRequests.models, lambda model: rx.el.option(model, value=model)),
+            ),
+            _filter(
+                "outcome",
+                t("requests.filter_outcome"),
+                t("requests.all_outcomes"),
+                AdminRequests.outcome,
+                *(rx.el.option(t(f"status.{outcome}"), value=outcome) for outcome in _OUTCOMES),
+            ),
+            rx.cond(filtered, rx.el.div(clear, class_name="flex items-center"), rx.fragment()),
+            class_name="grid grid-cols-1 gap-3 sm:grid-cols-3 lg:max-w-2xl",
+        ),
+        four_states(
+            loaded=AdminRequests.loaded,
+            failure=AdminRequests.failure,
+            count=AdminRequests.rows.length(),
+            retry=AdminRequests.load,
+            empty=rx.cond(
+                filtered,
+                empty_state("list-filter", t("requests.none_match"), t("requests.none_match_text")),
+                empty_state("list-tree", t("requests.empty"), t("requests.empty_text")),
+            ),
+            full=rx.el.div(
+                _table(),
+                pager(
+                    first=AdminRequests.after == "",
+                    last=AdminRequests.next == "",
+                    on_first=AdminRequests.turn_page(""),
+                    on_next=AdminRequests.turn_page(AdminRequests.next),
+                ),
+                class_name="flex flex-col gap-4",
+            ),
+        ),
+    )
+
+
+def _filter(name: str, label: Any, everything: Any, value: rx.Var[str], *options: rx.Component) -> rx.Component:
+    return rx.el.select(
+        rx.el.option(everything, value=""),
+        *options,
+        value=value,
+        on_change=lambda chosen: AdminRequests.choose_filter(name, chosen),
+        aria_label=label,
+        class_name=theme.SELECT,
+    )
+
+
+def _table() -> rx.Component:
+    return table(
+        [
+            Column(t("requests.time")),
+            Column(t("allrequests.customer"), from_width="sm"),
+            Column(t("requests.model")),
+            Column(t("allrequests.upstream"), from_width="lg"),
+            Column(t("requests.tokens"), number=True, from_width="lg"),
+            Column(t("requests.outcome"), from_width="md"),
+            Column(t("allrequests.cost"), number=True, from_width="md"),
+            Column(t("requests.charge"), number=True),
+        ],
+        AdminRequests.rows,
+        lambda row: [
+            moment(row.request.at),
+            rx.el.button(
+                rx.cond(row.email != "", row.email, row.organization),
+                type="button",
+                title=t("allrequests.of", name=row.organization),
+                on_click=AdminRequests.choose_filter("organization_id", row.organization_id),
+                class_name="block max-w-44 truncate text-left cursor-pointer hover:underline rounded-sm " + theme.FOCUS,
+            ),
+            rx.el.span(row.request.model, class_name="font-medium break-all"),
+            rx.el.span(row.upstream, class_name="text-muted-foreground"),
+            rx.el.span(
+                row.request.tokens_in, " / ", row.request.tokens_out, class_name=theme.NUMBER + " text-muted-foreground"
+            ),
+            rx.el.div(
+                badge(row.request.outcome),
+                rx.cond(row.request.estimated, badge("estimated"), rx.fragment()),
+                class_name="flex gap-1",
+            ),
+            rx.el.div(
+                money(row.cost, theme.NUMBER + " text-muted-foreground"),
+                rx.cond(
+                    row.lossy,
+                    rx.el.span(
+                        t("allrequests.loss"), " ", money(row.loss), class_name="text-xs text-destructive whitespace-nowrap"
+                    ),
+                    rx.fragment(),
+                ),
+                class_name="flex flex-col items-end",
+            ),
+            money(row.request.charge, theme.NUMBER + " font-medium"),
+        ],
+        label=t("nav.admin_requests"),
+    )

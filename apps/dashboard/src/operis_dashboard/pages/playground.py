@@ -1,0 +1,440 @@
+"""The playground: a chat with any model on offer, streamed, with the tokens and the cost of each answer."""
+
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import reflex as rx
+from operis_client import ApiError, OperisError
+
+from operis_dashboard import runtime, theme
+from operis_dashboard.chatting import (
+    MESSAGES_MAX,
+    PROMPT_CHARACTERS_MAX,
+    ChatLine,
+    Tokens,
+    read_chunk,
+    write_messages,
+)
+from operis_dashboard.components import dialogs
+from operis_dashboard.components.cards import card
+from operis_dashboard.components.code import snippet_tabs
+from operis_dashboard.components.controls import alert, field, text_input
+from operis_dashboard.components.display import money
+from operis_dashboard.components.links import page_link
+from operis_dashboard.components.markdown import markdown
+from operis_dashboard.formatting import exact
+from operis_dashboard.forms import read_field
+from operis_dashboard.layout import page
+from operis_dashboard.snippets import Snippets, write_calls
+from operis_dashboard.viewer import Viewer
+from operis_dashboard.wording import t
+
+_FLUSH_SECONDS = 0.05
+_CHECK_SECONDS = 1.0
+
+
+class Playground(Viewer):
+    loaded: bool = False
+    failure: str = ""
+    short: bool = False
+    """Whether the last call was refused because the wallet cannot cover it."""
+    models: list[str] = []
+    model: str = ""
+    system: str = ""
+    temperature: str = ""
+    max_tokens: str = ""
+    draft: str = ""
+    lines: list[ChatLine] = []
+    answer: str = ""
+    streaming: bool = False
+    snippets: Snippets = Snippets()
+    showing_code: bool = False
+
+    _stopping: bool = False
+
+    @rx.event
+    async def load(self) -> None:
+        try:
+            found = await self._ask(lambda api: api.list_models())
+        except OperisError as error:
+            self.failure = self._explain(error)
+            return
+        self.models = [model.id for model in found.items]
+        wanted = self.router.url.query_parameters.get("model", "") or self.model
+        self.model = wanted if wanted in self.models else next(iter(self.models), "")
+        self.loaded, self.failure = True, ""
+
+    @rx.event
+    def choose_model(self, model: str) -> None:
+        self.model = model
+
+    @rx.event
+    def write_system(self, text: str) -> None:
+        self.system = text[:PROMPT_CHARACTERS_MAX]
+
+    @rx.event
+    def write_temperature(self, text: str) -> None:
+        self.temperature = text
+
+    @rx.event
+    def write_max_tokens(self, text: str) -> None:
+        self.max_tokens = text
+
+    @rx.event
+    def write_draft(self, text: str) -> None:
+        self.draft = text[:PROMPT_CHARACTERS_MAX]
+
+    @rx.event
+    def clear(self) -> None:
+        self._stopping = True
+        self.lines, self.answer, self.failure, self.short = [], "", "", False
+
+    @rx.event
+    def stop(self) -> None:
+        self._stopping = True
+
+    @rx.event
+    def show_code(self, opened: bool = True) -> None:
+        messages = write_messages(self.system, self.lines) or [{"role": "user", "content": self.draft or "Say hello."}]
+        self.snippets = write_calls(
+            self.api_url, "$OPERIS_API_KEY", self.model, json.dumps(messages, ensure_ascii=False)
+        )
+        self.showing_code = opened
+
+    @rx.event(background=True)
+    async def ask(self, form: dict[str, Any]) -> None:
+        draft = read_field(form, "draft", characters_max=PROMPT_CHARACTERS_MAX)  # the state's may be a key behind
+        async with self:
+            if self.streaming or not draft.strip() or not self.model:
+                return
+            asked = self.lines[-MESSAGES_MAX:]
+            body, bound = self._body(draft), self._bound
+            self.lines = [*asked, ChatLine(role="user", text=draft.strip())]
+            self.draft, self.answer, self.failure, self.short = "", "", "", False
+            self.streaming, self._stopping = True, False
+        usage: Tokens | None = None
+        note = ""
+        try:
+            async with aclosing(self._stream(body)) as pieces:
+                async for text, counted in pieces:
+                    usage = counted or usage
+                    async with self:
+                        if self._bound != bound:
+                            return  # another session has this tab now
+                        self.answer += text
+                        if self._stopping:
+                            note = self._say("playground.stopped")
+                            break
+        except OperisError as error:
+            async with self:
+                if self._bound == bound:
+                    self._report(error)
+                    if not self.answer:  # refused: the message goes back to where it was written
+                        self.draft, self.lines = draft, asked
+        finally:
+            async with self:
+                if self._bound == bound:
+                    self._finish(usage, note)
+
+    def _body(self, draft: str) -> dict[str, object]:
+        messages = [*write_messages(self.system, self.lines), {"role": "user", "content": draft.strip()}]
+        body: dict[str, object] = {
+            "model": self.model,
+            "messages": messages,
+            "stream_options": {"include_usage": True},
+        }
+        if (temperature := _number(self.temperature)) is not None:
+            body["temperature"] = temperature
+        if (limit := _number(self.max_tokens)) is not None:
+            body["max_tokens"] = int(limit)
+        return body
+
+    async def _stream(self, body: dict[str, object]) -> AsyncGenerator[tuple[str, Tokens | None], None]:
+        """Yield text in pieces of a twentieth of a second, and the usage when it comes.
+
+        The session is asked for again every second: a sign-out in another tab ends the answer here.
+        """
+        runtime.client_address.set(self.router.session.client_ip)
+        api = await runtime.connect(self._session_id())
+        text, flushed, checked = "", time.monotonic(), time.monotonic()
+        async with api.stream_chat_completion(body) as payloads:
+            async for payload in payloads:
+                chunk = read_chunk(payload)
+                if chunk.error:
+                    raise ApiError(
+                        status=502,
+                        code="stream_error",
+                        title="The answer broke off.",
+                        detail=chunk.error.message,
+                        request_id=None,
+                        facts={},
+                    )
+                text += chunk.text
+                now = time.monotonic()
+                if now - checked > _CHECK_SECONDS:
+                    checked = now
+                    if not self._is_still_here():
+                        raise runtime.SignedOutError
+                if chunk.usage or now - flushed > _FLUSH_SECONDS:
+                    yield text, chunk.usage
+                    text, flushed = "", now
+        if text:
+            yield text, None
+
+    def _report(self, error: OperisError) -> None:
+        facts = error.facts if isinstance(error, ApiError) else {}
+        if isinstance(error, ApiError) and error.status == 402 and {"required", "available", "held"} <= facts.keys():
+            self.short = True
+            self.failure = self._say(
+                "playground.short",
+                **{name: exact(str(facts[name])) for name in ("required", "available", "held")},
+            )
+            return
+        self.failure = self._explain(error)
+
+    def _finish(self, usage: Tokens | None, note: str) -> None:
+        if self.answer or usage:
+            line = ChatLine(role="assistant", text=self.answer, note=note)
+            if usage:
+                line = replace(
+                    line,
+                    tokens_in=self._writer.count(usage.prompt_tokens),
+                    tokens_out=self._writer.count(usage.completion_tokens),
+                    cost=self._writer.money(usage.cost),
+                )
+            self.lines = [*self.lines, line]
+        self.answer, self.streaming = "", False
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+@page(route="/playground", title="nav.playground", role="user", on_load=Playground.load)
+def playground() -> rx.Component:
+    return rx.el.div(
+        rx.el.div(
+            _conversation(),
+            _composer(),
+            class_name="flex min-w-0 flex-1 flex-col gap-4",
+        ),
+        rx.el.aside(_parameters(), class_name="w-full shrink-0 lg:w-72"),
+        dialogs.dialog(
+            snippet_tabs(Playground.snippets, chosen=Playground.snippet, on_choose=Playground.choose_snippet),
+            title=t("playground.code"),
+            text=t("playground.code_text"),
+            is_open=Playground.showing_code,
+            on_open_change=Playground.show_code,
+        ),
+        class_name="flex flex-col-reverse gap-6 lg:flex-row",
+    )
+
+
+def _conversation() -> rx.Component:
+    return rx.el.div(
+        rx.cond(
+            (Playground.lines.length() == 0) & ~Playground.streaming,
+            rx.el.div(
+                rx.el.div(
+                    rx.icon("message-square-text", size=20),
+                    class_name="rounded-lg border border-border bg-muted p-2.5 text-muted-foreground",
+                ),
+                rx.el.p(t("playground.empty"), class_name="text-sm font-medium"),
+                rx.el.p(t("playground.empty_text"), class_name="max-w-sm text-sm text-muted-foreground"),
+                class_name="m-auto flex flex-col items-center gap-1.5 py-16 text-center",
+            ),
+            rx.fragment(),
+        ),
+        rx.foreach(Playground.lines, _line),
+        rx.cond(
+            Playground.streaming,
+            rx.el.div(
+                rx.el.p(Playground.model, class_name="text-xs font-medium text-muted-foreground"),
+                markdown(Playground.answer),
+                rx.el.span(class_name="inline-block h-4 w-1.5 animate-pulse rounded-sm bg-foreground/70"),
+                class_name="flex flex-col gap-1 text-sm",
+            ),
+            rx.fragment(),
+        ),
+        role="log",
+        aria_live="polite",
+        aria_label=t("nav.playground"),
+        class_name=theme.CARD + " flex min-h-[50dvh] flex-col gap-6 p-5",
+    )
+
+
+def _line(line: rx.Var[ChatLine]) -> rx.Component:
+    return rx.cond(
+        line.role == "user",
+        rx.el.div(
+            rx.el.p(
+                line.text,
+                class_name="max-w-[85%] whitespace-pre-wrap break-words rounded-2xl rounded-br-sm bg-muted px-4 py-2.5 text-sm",
+            ),
+            class_name="flex justify-end",
+        ),
+        rx.el.div(
+            rx.el.div(markdown(line.text), class_name="min-w-0 break-words text-sm"),
+            rx.el.p(
+                rx.cond(line.note != "", rx.el.span(line.note + " "), rx.fragment()),
+                rx.cond(
+                    line.tokens_out != "",
+                    rx.fragment(
+                        t("playground.tokens", input=line.tokens_in, output=line.tokens_out),
+                        " · ",
+                        money(line.cost),
+                        " ",
+                        t("playground.credits"),
+                    ),
+                    rx.fragment(),
+                ),
+                class_name="text-xs tabular-nums text-muted-foreground",
+            ),
+            class_name="flex min-w-0 flex-col gap-1.5",
+        ),
+    )
+
+
+def _composer() -> rx.Component:
+    return rx.el.form(
+        alert(Playground.failure),
+        rx.cond(
+            Playground.short,
+            page_link(t("playground.short_link"), href="/wallet", class_name=theme.LINK + " w-fit text-sm"),
+            rx.fragment(),
+        ),
+        rx.el.div(
+            rx.debounce_input(
+                rx.el.textarea(
+                    id="draft",
+                    name="draft",
+                    value=Playground.draft,
+                    on_change=Playground.write_draft,
+                    rows="3",
+                    placeholder=t("playground.message_example"),
+                    aria_label=t("playground.message"),
+                    enter_key_submit=True,
+                    class_name=theme.TEXTAREA + " resize-y",
+                ),
+                debounce_timeout=100,
+                force_notify_by_enter=True,
+            ),
+            class_name="w-full",
+        ),
+        rx.el.div(
+            rx.el.div(
+                rx.el.button(
+                    rx.icon("square-pen", size=14),
+                    t("playground.clear"),
+                    type="button",
+                    on_click=Playground.clear,
+                    class_name=theme.BUTTON_GHOST,
+                ),
+                rx.el.button(
+                    rx.icon("code", size=14),
+                    t("playground.code"),
+                    type="button",
+                    on_click=Playground.show_code(True),
+                    class_name=theme.BUTTON_GHOST,
+                ),
+                class_name="-ml-2 flex flex-wrap gap-1",
+            ),
+            rx.cond(
+                Playground.streaming,
+                rx.el.button(
+                    rx.icon("square", size=14),
+                    t("playground.stop"),
+                    type="button",
+                    on_click=Playground.stop,
+                    class_name=theme.BUTTON_OUTLINE,
+                ),
+                rx.el.button(
+                    rx.icon("send-horizontal", size=14),
+                    t("playground.send"),
+                    type="submit",
+                    disabled=~rx.State.is_hydrated | (Playground.model == ""),
+                    class_name=theme.BUTTON,
+                ),
+            ),
+            class_name="flex items-center justify-between gap-2",
+        ),
+        on_submit=Playground.ask,
+        class_name="flex flex-col gap-3",
+    )
+
+
+def _parameters() -> rx.Component:
+    return card(
+        field(
+            t("playground.model"),
+            rx.el.select(
+                rx.foreach(Playground.models, lambda model: rx.el.option(model, value=model)),
+                id="model",
+                value=Playground.model,
+                on_change=Playground.choose_model,
+                class_name=theme.SELECT,
+            ),
+            name="model",
+        ),
+        rx.cond(
+            Playground.loaded & (Playground.models.length() == 0),
+            rx.el.p(t("playground.no_models"), class_name=theme.HINT),
+            rx.fragment(),
+        ),
+        field(
+            t("playground.system"),
+            rx.debounce_input(
+                rx.el.textarea(
+                    id="system",
+                    value=Playground.system,
+                    on_change=Playground.write_system,
+                    rows="4",
+                    placeholder=t("playground.system_example"),
+                    class_name=theme.TEXTAREA + " resize-y",
+                ),
+                debounce_timeout=250,
+            ),
+            name="system",
+        ),
+        rx.el.div(
+            field(
+                t("playground.temperature"),
+                rx.debounce_input(
+                    text_input(
+                        "temperature",
+                        input_mode="decimal",
+                        pattern="[0-9]*[.]?[0-9]*",
+                        placeholder="1",
+                        value=Playground.temperature,
+                        on_change=Playground.write_temperature,
+                    ),
+                    debounce_timeout=250,
+                ),
+                name="temperature",
+            ),
+            field(
+                t("playground.max_tokens"),
+                rx.debounce_input(
+                    text_input(
+                        "max_tokens",
+                        input_mode="numeric",
+                        pattern="[0-9]*",
+                        placeholder="–",
+                        value=Playground.max_tokens,
+                        on_change=Playground.write_max_tokens,
+                    ),
+                    debounce_timeout=250,
+                ),
+                name="max_tokens",
+            ),
+            class_name="grid grid-cols-2 gap-3",
+        ),
+        title=t("playground.parameters"),
+    )
