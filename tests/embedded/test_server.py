@@ -176,6 +176,21 @@ async def test_a_home_deleted_and_made_anew_by_another_run_keeps_its_server(home
     assert process_state(first) != "running"
 
 
+async def test_a_reset_forgets_the_data_but_never_under_somebody_who_uses_it(home: Path, hold: Hold) -> None:
+    EmbeddedPostgres(home).reset()  # nothing there: nothing to do
+    holder = hold(home)
+    await ask(read_url(holder), "create table kept (n int)")
+    with pytest.raises(EmbeddedPostgresError, match="is in use; stop"):
+        EmbeddedPostgres(home).reset()
+    holder.kill()
+    holder.wait()
+    orphan = postmaster(home)
+    EmbeddedPostgres(home).reset()
+    assert process_state(orphan) != "running"
+    with EmbeddedPostgres(home) as postgres:
+        assert await ask(postgres.superuser_url(), "select to_regclass('kept') is null") is True
+
+
 async def test_data_of_another_version_is_refused_with_the_cure(home: Path) -> None:
     with EmbeddedPostgres(home) as postgres:
         version = postgres.ground / "data" / "PG_VERSION"

@@ -38,7 +38,7 @@ class EmbeddedPostgres:
         """Return once the server answers, with the database and both roles in place; starts it where nobody has."""
         if self._lease is not None:
             raise EmbeddedPostgresError("this object already holds a lease; release it first.")
-        try:
+        with _told_plainly(self._server):
             self.directory.mkdir(parents=True, exist_ok=True)
             with _locked(self.directory / "start.lock"):
                 lease = os.open(self.directory / "lease", os.O_RDWR | os.O_CREAT, 0o644)
@@ -49,16 +49,6 @@ class EmbeddedPostgres:
                     os.close(lease)
                     raise
                 self._lease = lease
-        except OSError as error:
-            raise EmbeddedPostgresError(
-                f"{error.filename or self.directory} cannot be used ({error.strerror}); set OPERIS_HOME to a directory "
-                "of your own on a local disk, or remove the one that another user left."
-            ) from error
-        except subprocess.TimeoutExpired as error:
-            program = Path(str(error.cmd[0])).name
-            raise EmbeddedPostgresError(
-                f"PostgreSQL's {program} took over {error.timeout:.0f} seconds; see the logs in {self._server.ground}."
-            ) from error
 
     def release(self) -> None:
         """Give the lease back, and stop the server when it was the last one. Doing so twice is harmless."""
@@ -77,6 +67,23 @@ class EmbeddedPostgres:
                 self._server.stop()
         finally:
             os.close(lease)
+
+    def reset(self) -> None:
+        """Stop a server that a killed run left behind and delete its data; refuses while somebody uses it."""
+        if not self.directory.exists():
+            return
+        with _told_plainly(self._server), _locked(self.directory / "start.lock"):
+            lease = os.open(self.directory / "lease", os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._server.stop()
+                self._server.delete()
+            except BlockingIOError:
+                raise EmbeddedPostgresError(
+                    f"the embedded PostgreSQL in {self.directory} is in use; stop the `operis` that uses it first."
+                ) from None
+            finally:
+                os.close(lease)
 
     @property
     def ground(self) -> Path:
@@ -116,6 +123,23 @@ class EmbeddedPostgres:
             return os.path.samestat(os.fstat(lease), (self.directory / "lease").stat())
         except FileNotFoundError:
             return False
+
+
+@contextmanager
+def _told_plainly(server: Server) -> Generator[None]:
+    """Turn what the operating system refuses into one line with the cure."""
+    try:
+        yield
+    except OSError as error:
+        raise EmbeddedPostgresError(
+            f"{error.filename or server.directory} cannot be used ({error.strerror}); set OPERIS_HOME to a directory "
+            "of your own on a local disk, or remove the one that another user left."
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        program = Path(str(error.cmd[0])).name
+        raise EmbeddedPostgresError(
+            f"PostgreSQL's {program} took over {error.timeout:.0f} seconds; see the logs in {server.ground}."
+        ) from error
 
 
 @contextmanager

@@ -66,6 +66,12 @@ class Server:
         self.socket_directory: Path | None = None
         self._pid: int | None = None
 
+    def delete(self) -> None:
+        """Delete the data and the logs of a server that does not run."""
+        for path in (self._data, self.ground / "log", *self.ground.glob("data.draft-*")):
+            if path.exists():
+                shutil.rmtree(path)
+
     @property
     def ground(self) -> Path:
         """Where the server's own files are: data, logs, socket."""
