@@ -152,7 +152,7 @@ END $$;
 SETTLE_HOLDS = """
 -- charge_nano is the exact charge of the usage; what exceeds the hold is booked as platform loss.
 -- Answers one row for each hold that was open: settled once, because the hold's row is gone then. An item without a
--- row in the answer was settled before, or never held. Locks and order are those of place_holds.
+-- row in the answer was settled before, or never held, or is alive where only_lapsed was asked. Locks and order are those of place_holds.
 CREATE FUNCTION settle_holds(items json)
 RETURNS TABLE (hold_id uuid, charged_nano bigint, loss_nano bigint)
 LANGUAGE plpgsql AS $$
@@ -182,8 +182,9 @@ BEGIN
             http_status smallint, finish_reason text, estimated boolean,
             input bigint, cached_input bigint, cache_write_5m bigint, cache_write_1h bigint, output bigint,
             reasoning bigint, audio_input bigint, audio_output bigint, image bigint, per_request bigint,
-            latency_ms integer, first_token_ms integer, attempts jsonb)
+            latency_ms integer, first_token_ms integer, attempts jsonb, only_lapsed boolean)
         JOIN holds h ON h.organization_id = i.organization_id AND h.id = i.hold_id
+            AND (i.only_lapsed IS NOT TRUE OR h.lease_until < clock_timestamp())
         JOIN wallets w ON w.organization_id = i.organization_id
         ORDER BY h.organization_id, h.id
     LOOP

@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings, or raise `SettingError` naming the first one that cannot be used."""
-    environment = _choice(environ, "OPERIS_ENV", ENVIRONMENTS)
+    environment: Literal["development", "production"] = _choice(environ, "OPERIS_ENV", ENVIRONMENTS)
     production = environment == "production"
     home = Path(environ.get("OPERIS_HOME") or ".operis").absolute()
     api_port = _integer(environ, "OPERIS_API_PORT", 3001, 1, 65535)

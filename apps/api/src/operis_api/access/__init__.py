@@ -1,0 +1,1 @@
+"""Who asks on the management API, and in which organization."""

@@ -1,0 +1,137 @@
+"""A charge explained: the hold, the attempts, meters x price version, grants burnt and ledger lines of one request."""
+
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+import msgspec
+from litestar import Router, get
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from operis_api.access.identity import Identity
+from operis_api.catalog.offers import resolve_price
+from operis_api.catalog.pricing import METERS, PICO_PER_NANO
+from operis_api.kit.money import format_micro, format_nano
+from operis_api.ledger.wallets import list_posting_entries, read_grant_sources
+from operis_api.usage.presenting import show_request
+from operis_api.usage.records import RecordRow, read_record
+from operis_api.usage.schemas import Request
+from operis_db.catalog import Price
+from operis_db.usage import UsageRecord
+
+
+class MeterLine(msgspec.Struct, frozen=True, kw_only=True):
+    meter: str
+    quantity: int
+    price: str
+    amount: str
+
+
+class BurntGrant(msgspec.Struct, frozen=True, kw_only=True):
+    grant_id: UUID
+    source: str
+    amount: str
+
+
+class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
+    account: str
+    amount: str
+    balance_after: str | None
+    sequence: int | None
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    upstream: str
+    upstream_model: str
+    status: int | None
+    error: str | None
+    latency_ms: int
+
+
+class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    request: Request
+    hold: str
+    released: str
+    price_id: UUID
+    price_effective_from: datetime
+    meters: list[MeterLine]
+    attempts: list[Attempt]
+    burnt: list[BurntGrant]
+    entries: list[LedgerLine]
+    client_address: str | None
+    client_agent: str | None
+
+
+@get("/requests/{request_id:uuid}", operation_id="explain_request", tags=["usage"])
+async def explain_request(identity: Identity, session: AsyncSession, request_id: UUID) -> ExplainedRequest:
+    """Explain one request's charge down to its ledger lines."""
+    row = await read_record(session, identity.organization_id, request_id)
+    return await explain(session, row, for_operator=identity.is_admin)
+
+
+async def explain(session: AsyncSession, row: RecordRow, *, for_operator: bool) -> ExplainedRequest:
+    """Return what a charge came from. Upstreams' names and errors are for operators."""
+    record = row.record
+    price = await session.get_one(Price, record.price_id)
+    sources = await read_grant_sources(session, record.organization_id, record.grant_ids)
+    entries = await list_posting_entries(session, record.organization_id, record.id)
+    return ExplainedRequest(
+        request=show_request(row),
+        hold=format_nano(record.hold_nano),
+        released=format_nano(record.hold_nano - record.charge_nano),
+        price_id=price.id,
+        price_effective_from=price.effective_from,
+        meters=_meter_lines(record, price),
+        attempts=[_attempt(attempt, nth, for_operator=for_operator) for nth, attempt in enumerate(record.attempts)],
+        burnt=[
+            BurntGrant(grant_id=grant_id, source=sources.get(grant_id, ""), amount=format_nano(amount))
+            for grant_id, amount in zip(record.grant_ids, record.grant_amounts_nano, strict=True)
+        ],
+        entries=[
+            LedgerLine(
+                account=entry.account,
+                amount=format_nano(entry.amount_nano),
+                balance_after=None if entry.balance_after_nano is None else format_nano(entry.balance_after_nano),
+                sequence=entry.sequence,
+            )
+            for entry in entries
+        ],
+        client_address=record.client_address,
+        client_agent=record.client_agent,
+    )
+
+
+def _meter_lines(record: UsageRecord, price: Price) -> list[MeterLine]:
+    """Return the meters that count, each exact to the picocredit; their sum, rounded up, is the charge."""
+    rates = resolve_price(price).sale
+    lines: list[MeterLine] = []
+    for meter in METERS:
+        quantity, rate = cast("int", getattr(record, meter)), cast("int", getattr(rates, meter))
+        if quantity and (rate or meter != "per_request"):
+            lines.append(
+                MeterLine(meter=meter, quantity=quantity, price=format_micro(rate), amount=_pico(quantity * rate))
+            )
+    return lines
+
+
+def _pico(amount: int) -> str:
+    """Write picocredits as credits."""
+    nano, rest = divmod(amount, PICO_PER_NANO)
+    if not rest:
+        return format_nano(nano)
+    whole, part = divmod(amount, PICO_PER_NANO * 10**9)
+    return f"{whole}.{part:012d}".rstrip("0")
+
+
+def _attempt(attempt: dict[str, object], nth: int, *, for_operator: bool) -> Attempt:
+    error = cast("str | None", attempt.get("error"))
+    return Attempt(
+        upstream=str(attempt["upstream"]) if for_operator else f"Upstream {nth + 1}",
+        upstream_model=str(attempt["upstream_model"]) if for_operator else "",
+        status=cast("int | None", attempt.get("status")),
+        error=error if for_operator or error is None else "The provider failed.",
+        latency_ms=cast("int", attempt.get("latency_ms", 0)),
+    )
+
+
+router = Router("/", route_handlers=[explain_request])

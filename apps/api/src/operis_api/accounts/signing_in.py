@@ -1,0 +1,98 @@
+"""Sessions: one for each sign-in, kept alive by refresh tokens that rotate under a row lock."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from operis_api.accounts.errors import EmailUnverified, InvalidCredentials, RefreshRefused, UserSuspended
+from operis_api.accounts.passwords import verify_password
+from operis_api.kit.ids import new_id
+from operis_api.kit.tokens import ACCESS_SECONDS, AccessToken, TokenSigner
+from operis_db.people import Session, User
+
+SESSION_LIFE = timedelta(days=30)
+IDLE_LIFE = timedelta(days=7)
+RETRY_WINDOW = timedelta(seconds=30)
+"""How long a refresh token still yields its successor, for tabs that race and answers that got lost."""
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    token_type: str = "Bearer"  # noqa: S105  # the scheme's name
+
+
+async def sign_in(
+    session: AsyncSession, signer: TokenSigner, *, email: str, password: str, address: str | None, agent: str | None
+) -> tuple[User, Tokens]:
+    """Start a session; raises `InvalidCredentials` alike for an unknown address and a wrong password."""
+    user = await session.scalar(select(User).where(User.email == email.strip()))
+    if not await verify_password(user.password_hash if user else None, password) or user is None:
+        raise InvalidCredentials
+    if user.status != "active":
+        raise UserSuspended("Ask the operator why.")
+    if user.email_verified_at is None:
+        raise EmailUnverified("Verify the address first, or ask the operator to do it.")
+    now = datetime.now(UTC)
+    row = Session(
+        id=new_id(),
+        user_id=user.id,
+        generation=0,
+        rotated_at=now,
+        address=address,
+        agent=(agent or "")[:256] or None,
+        expires_at=now + SESSION_LIFE,
+    )
+    session.add(row)
+    return user, _tokens(signer, row)
+
+
+async def refresh_session(session: AsyncSession, signer: TokenSigner, refresh_token: str) -> Tokens | None:
+    """Return the successor tokens; None where the token was used before: its session is revoked then.
+
+    The newest token rotates. The one before it yields the same successor for 30 seconds, while that is unused.
+    Raises `RefreshRefused` or `Unauthenticated` where there is no session to speak of.
+    """
+    session_id, generation = signer.read_refresh(refresh_token)
+    row = await session.get(Session, session_id, with_for_update=True)
+    now = datetime.now(UTC)
+    if row is None or row.revoked_at is not None or row.expires_at <= now or row.rotated_at + IDLE_LIFE <= now:
+        raise RefreshRefused
+    user = await session.get(User, row.user_id)
+    if user is None or user.status != "active":
+        raise RefreshRefused
+    if generation == row.generation:
+        row.generation += 1
+        row.rotated_at = now
+    elif generation != row.generation - 1 or now - row.rotated_at > RETRY_WINDOW:
+        row.revoked_at, row.revoked_reason = now, "refresh_reused"
+        return None
+    return _tokens(signer, row)
+
+
+async def end_session(session: AsyncSession, session_id: UUID, reason: str) -> None:
+    await session.execute(
+        update(Session)
+        .where(Session.id == session_id, Session.revoked_at.is_(None))
+        .values(revoked_at=datetime.now(UTC), revoked_reason=reason)
+    )
+
+
+async def end_all_sessions(session: AsyncSession, user_id: UUID, reason: str) -> None:
+    await session.execute(
+        update(Session)
+        .where(Session.user_id == user_id, Session.revoked_at.is_(None))
+        .values(revoked_at=datetime.now(UTC), revoked_reason=reason)
+    )
+
+
+def _tokens(signer: TokenSigner, row: Session) -> Tokens:
+    return Tokens(
+        access_token=signer.issue_access(AccessToken(user_id=row.user_id, session_id=row.id)),
+        expires_in=ACCESS_SECONDS,
+        refresh_token=signer.issue_refresh(row.id, row.generation),
+    )

@@ -1,0 +1,177 @@
+"""Wire shapes of the back office."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from operis_api.ledger.schemas import Wallet
+from operis_api.usage.schemas import Request, UsageBucket
+
+
+class UserRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    email: str
+    name: str
+    role: Literal["user", "admin"]
+    status: Literal["active", "suspended"]
+    email_verified: bool
+    organization_id: UUID
+    organization_name: str
+    available: str
+    held: str
+    spent: str
+    keys: int
+    created_at: datetime
+    last_seen_at: datetime | None
+
+
+class UpdateUserBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    status: Literal["active", "suspended"] | UnsetType = UNSET
+    email_verified: Literal[True] | UnsetType = UNSET
+    reason: str
+
+
+class AdjustBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    amount: str
+    reason: str
+
+
+class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
+    posting_id: UUID
+    amount: str
+    wallet: Wallet
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+    protocol: Literal["openai", "echo"]
+    base_url: str
+    api_key_last_four: str
+    enabled: bool
+    models: int
+    created_at: datetime
+
+
+class CreateUpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    base_url: str
+    api_key: str
+    protocol: Literal["openai"] = "openai"
+
+
+class UpdateUpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str | UnsetType = UNSET
+    base_url: str | UnsetType = UNSET
+    api_key: str | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+
+
+class UpstreamTest(msgspec.Struct, frozen=True, kw_only=True):
+    ok: bool
+    status: int | None
+    latency_ms: int
+    error: str | None
+    models: list[str]
+
+
+class ModelUpstream(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    upstream_id: UUID
+    upstream_name: str
+    upstream_model: str
+    weight: int
+    priority: int
+
+
+class AddModelUpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    upstream_id: UUID
+    upstream_model: str
+    weight: int = 1
+    priority: int = 0
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    model_id: str
+    effective_from: datetime
+    input: str
+    output: str
+    cached_input: str | None
+    reasoning: str | None
+    per_request: str | None
+    cost_input: str | None
+    cost_output: str | None
+    created_at: datetime
+
+
+class CreatePriceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    model_id: str
+    input: str
+    output: str
+    cached_input: str | None = None
+    reasoning: str | None = None
+    per_request: str | None = None
+    cost_input: str | None = None
+    cost_output: str | None = None
+    effective_from: datetime | None = None
+
+
+class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    enabled: bool
+    context_tokens: int | None
+    max_output_tokens: int | None
+    default_output_tokens: int
+    min_output_tokens: int
+    upstreams: list[ModelUpstream]
+    price: Price | None
+
+
+class CreateModelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    id: str
+    upstream_id: UUID
+    upstream_model: str
+    name: str | UnsetType = UNSET
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    default_output_tokens: int = 4096
+
+
+class UpdateModelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    context_tokens: int | UnsetType | None = UNSET
+    max_output_tokens: int | UnsetType | None = UNSET
+    default_output_tokens: int | UnsetType = UNSET
+
+
+class AdminRequest(msgspec.Struct, frozen=True, kw_only=True):
+    request: Request
+    organization_id: UUID
+    organization_name: str
+    user_email: str | None
+    upstream: str | None
+    cost: str | None
+    loss: str
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    days: int
+    revenue: str
+    upstream_cost: str
+    margin: str
+    platform_loss: str
+    liabilities: str
+    held: str
+    open_holds: int
+    requests: int
+    failed_requests: int
+    estimated_requests: int
+    sign_ups: int
+    users: int
+    by_day: list[UsageBucket]

@@ -1,0 +1,185 @@
+"""Upstreams, for operators. Their credentials go in and never come out."""
+
+import time
+from typing import Literal, cast
+from uuid import UUID
+
+from litestar import Router, get, patch, post
+from litestar.datastructures import State
+from litestar.params import JSONBody
+from msgspec import UNSET
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from operis_api.access.identity import Identity
+from operis_api.admin.errors import NameTaken, UpstreamFixed
+from operis_api.admin.schemas import CreateUpstreamBody, UpdateUpstreamBody, Upstream, UpstreamTest
+from operis_api.audit.recording import record_event
+from operis_api.catalog.offers import open_api_key, seal_api_key, touch_catalog
+from operis_api.gateway.upstreams import AttemptFailed
+from operis_api.gateway.upstreams.openai import OpenAiProtocol
+from operis_api.kit.encryption import Vault
+from operis_api.kit.errors import InvalidField, NotFound
+from operis_api.kit.ids import new_id
+from operis_api.kit.network import check_host, check_url
+from operis_api.kit.paging import Page
+from operis_api.kit.sessions import Sessions
+from operis_api.settings import Settings
+from operis_db import catalog as tables
+
+NAME_CHARACTERS_MAX = 80
+LISTED_MODELS_MAX = 100
+
+
+@get("/upstreams", operation_id="list_upstreams")
+async def list_upstreams(session: AsyncSession) -> Page[Upstream]:
+    """List all upstreams by name."""
+    rows = await session.execute(
+        select(tables.Upstream, func.count(tables.ModelUpstream.id))
+        .outerjoin(tables.ModelUpstream, tables.ModelUpstream.upstream_id == tables.Upstream.id)
+        .group_by(tables.Upstream.id)
+        .order_by(tables.Upstream.name)
+        .limit(1000)
+    )
+    return Page(items=[_upstream(row, models) for row, models in rows])
+
+
+@post("/upstreams", operation_id="create_upstream")
+async def create_upstream(
+    identity: Identity, state: State, session: AsyncSession, data: JSONBody[CreateUpstreamBody]
+) -> Upstream:
+    """Add an upstream. Its address is refused unless it is public or in OPERIS_UPSTREAM_ALLOWED_NETWORKS."""
+    await touch_catalog(session)
+    upstream_id, api_key = new_id(), _clean_api_key(data.api_key)
+    row = tables.Upstream(
+        id=upstream_id,
+        name=_clean_name(data.name),
+        protocol=data.protocol,
+        base_url=await _check_address(state, data.base_url),
+        api_key_encrypted=seal_api_key(cast("Vault", state["vault"]), upstream_id, api_key),
+        api_key_last_four=api_key[-4:],
+        enabled=True,
+    )
+    session.add(row)
+    await _flush_named(session)
+    await session.refresh(row)
+    record_event(
+        session,
+        identity.origin,
+        action="upstream.create",
+        target=("upstream", upstream_id),
+        after={"name": row.name, "base_url": row.base_url, "api_key_last_four": row.api_key_last_four},
+    )
+    return _upstream(row, 0)
+
+
+@patch("/upstreams/{upstream_id:uuid}", operation_id="update_upstream")
+async def update_upstream(
+    identity: Identity,
+    state: State,
+    session: AsyncSession,
+    upstream_id: UUID,
+    data: JSONBody[UpdateUpstreamBody],
+) -> Upstream:
+    """Change an upstream; in force for the next call. A new address needs the credential again."""
+    await touch_catalog(session)
+    row = await _read(session, upstream_id)
+    if row.protocol == "echo" and not (data.name is UNSET and data.base_url is UNSET and data.api_key is UNSET):
+        raise UpstreamFixed("The built-in echo can be disabled, nothing else.")
+    before = {"name": row.name, "base_url": row.base_url, "enabled": row.enabled}
+    if data.name is not UNSET:
+        row.name = _clean_name(data.name)
+    if data.base_url is not UNSET:
+        address = await _check_address(state, data.base_url)
+        if address != row.base_url and data.api_key is UNSET:
+            raise InvalidField("api_key", "send the credential with a new base_url; the stored one stays where it was.")
+        row.base_url = address
+    if data.api_key is not UNSET:
+        api_key = _clean_api_key(data.api_key)
+        row.api_key_encrypted = seal_api_key(cast("Vault", state["vault"]), row.id, api_key)
+        row.api_key_last_four = api_key[-4:]
+    if data.enabled is not UNSET:
+        row.enabled = data.enabled
+    await _flush_named(session)
+    record_event(
+        session,
+        identity.origin,
+        action="upstream.update",
+        target=("upstream", upstream_id),
+        before=cast("dict[str, str | int | bool | None]", before),
+        after={"name": row.name, "base_url": row.base_url, "enabled": row.enabled},
+    )
+    models = await session.scalar(select(func.count()).where(tables.ModelUpstream.upstream_id == upstream_id))
+    return _upstream(row, models or 0)
+
+
+@post("/upstreams/{upstream_id:uuid}/test", status_code=200, operation_id="test_upstream")
+async def test_upstream(state: State, upstream_id: UUID) -> UpstreamTest:
+    """Ask the upstream for its models now, with its stored credential."""
+    async with cast("Sessions", state["sessions"])() as session:  # no transaction spans the call
+        row = await _read(session, upstream_id)
+    if row.protocol == "echo":
+        return UpstreamTest(ok=True, status=200, latency_ms=0, error=None, models=["echo"])
+    began_at = time.monotonic()
+    api_key = open_api_key(cast("Vault", state["vault"]), row)
+    try:
+        models = await cast("OpenAiProtocol", state["openai_protocol"]).list_models(row.base_url, api_key)
+    except AttemptFailed as failure:
+        return UpstreamTest(ok=False, status=failure.status, latency_ms=_since(began_at), error=failure.note, models=[])
+    return UpstreamTest(ok=True, status=200, latency_ms=_since(began_at), error=None, models=models[:LISTED_MODELS_MAX])
+
+
+async def _read(session: AsyncSession, upstream_id: UUID) -> tables.Upstream:
+    row = await session.get(tables.Upstream, upstream_id)
+    if row is None:
+        raise NotFound(f"There is no upstream {upstream_id}.")
+    return row
+
+
+async def _check_address(state: State, base_url: str) -> str:
+    settings = cast("Settings", state["settings"])
+    networks = settings.upstream_allowed_networks
+    address = check_url("base_url", base_url, networks, https_only=False)
+    await check_host("base_url", address, networks)
+    return address
+
+
+async def _flush_named(session: AsyncSession) -> None:
+    try:
+        await session.flush()
+    except IntegrityError:
+        raise NameTaken("Choose another name.", field="name") from None
+
+
+def _clean_name(name: str) -> str:
+    shown = " ".join(name.split())
+    if not 0 < len(shown) <= NAME_CHARACTERS_MAX or not shown.isprintable():
+        raise InvalidField("name", f"use 1 to {NAME_CHARACTERS_MAX} printable characters.")
+    return shown
+
+
+def _clean_api_key(api_key: str) -> str:
+    if not 1 <= len(api_key) <= 1000 or not api_key.isascii() or not api_key.isprintable():
+        raise InvalidField("api_key", "use 1 to 1000 printable ASCII characters.")
+    return api_key.strip()
+
+
+def _since(began_at: float) -> int:
+    return round((time.monotonic() - began_at) * 1000)
+
+
+def _upstream(row: tables.Upstream, models: int) -> Upstream:
+    return Upstream(
+        id=row.id,
+        name=row.name,
+        protocol=cast("Literal['openai', 'echo']", row.protocol),
+        base_url=row.base_url,
+        api_key_last_four=row.api_key_last_four if len(row.api_key_last_four) == 4 else "",
+        enabled=row.enabled,
+        models=models,
+        created_at=row.created_at,
+    )
+
+
+router = Router("/", route_handlers=[list_upstreams, create_upstream, update_upstream, test_upstream])

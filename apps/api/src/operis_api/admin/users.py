@@ -1,0 +1,217 @@
+"""Users and their wallets, for operators."""
+
+from datetime import datetime
+from typing import Annotated, Literal, cast
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, get, patch, post
+from litestar.datastructures import State
+from litestar.params import JSONBody, Parameter
+from msgspec import UNSET
+from sqlalchemy import func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from operis_api.access.identity import Identity
+from operis_api.accounts.registering import verify_user
+from operis_api.accounts.signing_in import end_all_sessions
+from operis_api.admin.errors import NotYourself
+from operis_api.admin.schemas import AdjustBody, Adjustment, UpdateUserBody, UserRow
+from operis_api.audit.recording import record_event
+from operis_api.kit.encryption import Vault
+from operis_api.kit.errors import InvalidField, NotFound
+from operis_api.kit.idempotency import Replay, read_body
+from operis_api.kit.lists import After, Limit
+from operis_api.kit.money import format_nano, parse_nano
+from operis_api.kit.origin import AnyRequest
+from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
+from operis_api.ledger.routes import show_wallet
+from operis_api.ledger.schemas import Wallet
+from operis_api.ledger.wallets import adjust_wallet
+from operis_db.ledger import Wallet as WalletRow
+from operis_db.people import ApiKey, KeySpending, Organization, Session, User
+
+REASON_CHARACTERS_MAX = 500
+
+
+class _Row(msgspec.Struct, frozen=True):
+    user: User
+    organization_id: UUID
+    organization_name: str
+    available_nano: int
+    held_nano: int
+    spent_nano: int
+    keys: int
+    last_seen_at: datetime | None
+
+
+@get("/users", operation_id="list_users")
+async def list_users(
+    session: AsyncSession,
+    search: Annotated[str | None, Parameter(max_length=200, description="Part of a name or address.")] = None,
+    limit: Limit = LIMIT_DEFAULT,
+    after: After = None,
+) -> Page[UserRow]:
+    """List users, newest first, with their personal organization's wallet."""
+    query = _rows().order_by(User.id.desc()).limit(limit + 1)
+    if after:
+        query = query.where(User.id < decode_cursor(after, UUID))
+    if search:
+        pattern = "%" + search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        query = query.where(or_(User.email.ilike(pattern), User.name.ilike(pattern)))
+    rows = [_Row(*row) for row in await session.execute(query)]
+    return page(rows, limit=limit, position=lambda row: row.user.id, item=_user_row)
+
+
+@get("/users/{user_id:uuid}", operation_id="get_user")
+async def get_user(session: AsyncSession, user_id: UUID) -> UserRow:
+    """Return one user."""
+    return await _read_user(session, user_id)
+
+
+@patch("/users/{user_id:uuid}", operation_id="update_user")
+async def update_user(
+    identity: Identity, session: AsyncSession, user_id: UUID, data: JSONBody[UpdateUserBody]
+) -> UserRow:
+    """Suspend or reactivate a user, or verify their address; from the answer on it is in force everywhere."""
+    reason = clean_reason(data.reason)
+    user = await session.get(User, user_id, with_for_update=True)
+    if user is None:
+        raise NotFound(f"There is no user {user_id}.")
+    before = {"status": user.status, "email_verified": user.email_verified_at is not None}
+    if data.status is not UNSET:
+        if user_id == identity.user_id:
+            raise NotYourself("Ask another administrator to suspend you.")
+        user.status = data.status
+        if data.status == "suspended":
+            await end_all_sessions(session, user_id, "suspended")
+    if data.email_verified is not UNSET:
+        await verify_user(session, user)
+    record_event(
+        session,
+        identity.origin,
+        action="user.update",
+        target=("user", user_id),
+        before=cast("dict[str, str | int | bool | None]", before),
+        after={"status": user.status, "email_verified": user.email_verified_at is not None},
+        reason=reason,
+    )
+    await session.flush()
+    return await _read_user(session, user_id)
+
+
+@get("/wallets/{organization_id:uuid}", operation_id="get_organization_wallet")
+async def get_organization_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
+    """Return an organization's wallet with its grants."""
+    return await show_wallet(session, organization_id)
+
+
+@post("/wallets/{organization_id:uuid}/adjust", status_code=201, operation_id="adjust_wallet")
+async def adjust(
+    request: AnyRequest,
+    identity: Identity,
+    state: State,
+    session: AsyncSession,
+    organization_id: UUID,
+    data: JSONBody[AdjustBody],
+    idempotency_key: Annotated[str | None, Parameter(header="Idempotency-Key")] = None,
+) -> Response[Adjustment]:
+    """Credit (positive) or debit (negative) a wallet, with a reason."""
+    replay = Replay(
+        session,
+        cast("Vault", state["vault"]),
+        user_id=identity.user_id,
+        operation="adjust_wallet",
+        key=idempotency_key,
+    )
+    if kept := await replay.answer(await read_body(request)):
+        return cast("Response[Adjustment]", kept)
+    amount_nano, reason = parse_nano("amount", data.amount), clean_reason(data.reason)
+    posting_id = await adjust_wallet(
+        session, organization_id, amount_nano=amount_nano, reason=reason, actor_id=identity.user_id
+    )
+    record_event(
+        session,
+        identity.origin,
+        action="wallet.adjust",
+        target=("wallet", organization_id),
+        organization_id=organization_id,
+        after={"amount": format_nano(amount_nano), "posting_id": str(posting_id)},
+        reason=reason,
+    )
+    await session.flush()
+    answer = Adjustment(
+        posting_id=posting_id,
+        amount=format_nano(amount_nano),
+        wallet=await show_wallet(session, organization_id),
+    )
+    return cast("Response[Adjustment]", replay.keep(201, answer))
+
+
+def clean_reason(reason: str) -> str:
+    shown = reason.strip()
+    if not 0 < len(shown) <= REASON_CHARACTERS_MAX:
+        raise InvalidField("reason", f"say why in 1 to {REASON_CHARACTERS_MAX} characters.")
+    return shown
+
+
+async def _read_user(session: AsyncSession, user_id: UUID) -> UserRow:
+    row = (await session.execute(_rows().where(User.id == user_id))).first()
+    if row is None:
+        raise NotFound(f"There is no user {user_id}.")
+    return _user_row(_Row(*row))
+
+
+def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
+    """Select users with the organization that is their own: the oldest they made."""
+    own = (
+        select(Organization.id)
+        .where(Organization.owner_id == User.id)
+        .order_by(Organization.created_at)
+        .limit(1)
+        .scalar_subquery()
+    )
+    spent = (
+        select(func.coalesce(func.sum(KeySpending.spent_nano), 0))
+        .where(KeySpending.organization_id == Organization.id)
+        .scalar_subquery()
+    )
+    keys = (
+        select(func.count())
+        .where(ApiKey.organization_id == Organization.id, ApiKey.revoked_at.is_(None))
+        .scalar_subquery()
+    )
+    seen = select(func.max(Session.rotated_at)).where(Session.user_id == User.id).scalar_subquery()
+    return (
+        select(
+            User, Organization.id, Organization.name, WalletRow.available_nano, WalletRow.held_nano, spent, keys, seen
+        )
+        .join(Organization, Organization.id == own)
+        .join(WalletRow, WalletRow.organization_id == Organization.id)
+    )
+
+
+def _user_row(row: _Row) -> UserRow:
+    user = row.user
+    return UserRow(
+        id=user.id,
+        email=user.email,
+        name=user.name,
+        role=cast("Literal['user', 'admin']", user.role),
+        status=cast("Literal['active', 'suspended']", user.status),
+        email_verified=user.email_verified_at is not None,
+        organization_id=row.organization_id,
+        organization_name=row.organization_name,
+        available=format_nano(row.available_nano),
+        held=format_nano(row.held_nano),
+        spent=format_nano(int(row.spent_nano)),
+        keys=row.keys,
+        created_at=user.created_at,
+        last_seen_at=row.last_seen_at,
+    )
+
+
+router = Router(
+    "/",
+    route_handlers=[list_users, get_user, update_user, get_organization_wallet, adjust],
+)

@@ -1,0 +1,152 @@
+"""The application: what it is made of, in the order in which it is put together."""
+
+import asyncio
+import gc
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, Response, Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.middleware import DefineMiddleware
+from litestar.types import ASGIApp
+from sqlalchemy.ext.asyncio import async_sessionmaker
+
+from operis_api import health, openapi
+from operis_api.access.identity import IdentityMiddleware, provide_identity
+from operis_api.accounts import explaining
+from operis_api.accounts import routes as accounts
+from operis_api.admin import routes as admin
+from operis_api.catalog import routes as models
+from operis_api.catalog.offers import Catalog
+from operis_api.gateway import routes as gateway
+from operis_api.gateway.admission import Admissions
+from operis_api.gateway.chat import Chat
+from operis_api.gateway.door import answer_openai_error
+from operis_api.gateway.live import LiveCalls
+from operis_api.gateway.upstreams.echo import EchoProtocol
+from operis_api.gateway.upstreams.openai import OpenAiProtocol
+from operis_api.jobs import list_jobs, run_job
+from operis_api.keys import routes as keys
+from operis_api.keys.authentication import KeyRing
+from operis_api.kit.encryption import Vault
+from operis_api.kit.logging import configure_logging
+from operis_api.kit.middleware import Edge
+from operis_api.kit.origin import AnyRequest
+from operis_api.kit.problems import answer_problem, as_refusal
+from operis_api.kit.sessions import create_engine, provide_session
+from operis_api.kit.tokens import TokenSigner
+from operis_api.ledger import routes as wallet
+from operis_api.ledger.holds import Holds
+from operis_api.migrating import APP_ROLE
+from operis_api.settings import SettingError, Settings, read_settings
+from operis_api.usage import routes as usage
+
+BODY_BYTES_MAX = 1024 * 1024
+"""Of the management API; the gateway has its own limit."""
+
+api_router = Router(
+    "/api/v1",
+    route_handlers=[
+        accounts.auth_router,
+        accounts.me_router,
+        keys.router,
+        wallet.router,
+        usage.router,
+        explaining.router,
+        models.router,
+        admin.router,
+    ],
+    middleware=[DefineMiddleware(IdentityMiddleware, exclude_from_auth_key="public")],
+    dependencies={"identity": Provide(provide_identity)},
+    security=[{"accessToken": []}],
+)
+
+
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """Return the API for uvicorn, which calls this as a factory; settings come from the environment unless given."""
+    chosen = settings or read_settings()
+    configure_logging(production=chosen.production)
+    return Edge(
+        create_litestar(chosen),
+        trusted_proxies=chosen.trusted_proxies,
+        https=chosen.public_api_url.startswith("https://"),
+    )
+
+
+def create_litestar(settings: Settings) -> Litestar:
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+        async with run_parts(app, settings):
+            yield
+
+    return Litestar(
+        route_handlers=[
+            health.get_health,
+            health.get_readiness,
+            health.get_metrics,
+            openapi.get_openapi,
+            gateway.create_chat_completion,
+            gateway.list_gateway_models,
+            gateway.get_gateway_model,
+            gateway.get_calling_key,
+            api_router,
+        ],
+        dependencies={"session": Provide(provide_session)},
+        exception_handlers={Exception: answer_error, HTTPException: answer_error},
+        lifespan=[lifespan],
+        openapi_config=openapi.config,
+        request_max_body_size=BODY_BYTES_MAX,
+        logging_config=None,
+    )
+
+
+def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """Answer any error in the caller's dialect: OpenAI's envelope under /v1, a problem everywhere else."""
+    refusal = as_refusal(request, error)
+    if request.url.path.startswith("/v1/"):
+        return answer_openai_error(request, refusal)
+    return answer_problem(request, refusal)
+
+
+@asynccontextmanager
+async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
+    """Make everything that owns connections, run the jobs beside the requests, and close it all in order."""
+    if settings.database_url is None:
+        raise SettingError("DATABASE_URL is not set; `operis up` starts an embedded PostgreSQL and sets it.")
+    engine = create_engine(settings.database_url, APP_ROLE)
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    vault = Vault(settings.derive_key("vault"))
+    signer = TokenSigner(settings.derive_key("access-token"), settings.derive_key("refresh-token"))
+    pepper = settings.derive_key("api-key-pepper")
+    catalog = Catalog(sessions, vault, echo_enabled=settings.echo_enabled)
+    keyring = KeyRing(sessions, signer, pepper)
+    holds = Holds(settings.database_url, APP_ROLE)
+    live = LiveCalls(holds)
+    openai_protocol = OpenAiProtocol(settings.upstream_allowed_networks)
+    protocols = {"openai": openai_protocol, "echo": EchoProtocol()}
+    app.state.update(
+        settings=settings,
+        sessions=sessions,
+        vault=vault,
+        signer=signer,
+        pepper=pepper,
+        catalog=catalog,
+        keys=keyring,
+        openai_protocol=openai_protocol,
+        chat=Chat(Admissions(catalog, keyring, holds), holds, live, protocols),
+    )
+    tasks = [asyncio.create_task(run_job(job)) for job in list_jobs(sessions, holds)]
+    tasks.append(asyncio.create_task(live.keep_alive()))
+    gc.collect()
+    gc.freeze()  # what start-up made lives as long as the process: the collector need not look at it again
+    gc.set_threshold(50_000, 50, 1_000)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await holds.close()
+        await openai_protocol.close()
+        await engine.dispose()

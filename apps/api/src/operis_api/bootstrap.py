@@ -1,0 +1,63 @@
+"""The first administrator: made on the first start, with the given password or a random one shown once."""
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import msgspec
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import async_sessionmaker
+
+from operis_api.accounts.registering import register_user
+from operis_api.audit.recording import record_event
+from operis_api.kit.errors import DomainError
+from operis_api.kit.ids import new_id
+from operis_api.kit.origin import Origin
+from operis_api.kit.sessions import Sessions, create_engine
+from operis_api.migrating import APP_ROLE
+from operis_api.settings import SettingError, Settings
+from operis_db.people import User
+
+DEFAULT_EMAIL = "admin@example.com"
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    email: str
+    password: str
+
+
+async def ensure_admin(settings: Settings) -> Credentials | None:
+    """Make the first administrator where there is none yet; returns the sign-in to show, None where nobody was made."""
+    async with open_sessions(settings) as sessions, sessions.begin() as session:
+        if await session.scalar(select(exists().where(User.role == "admin"))):
+            return None
+    return await create_admin(
+        settings,
+        email=settings.admin_email or DEFAULT_EMAIL,
+        password=settings.admin_password or secrets.token_urlsafe(15),
+    )
+
+
+async def create_admin(settings: Settings, *, email: str, password: str) -> Credentials:
+    """Make an administrator, who may sign in at once; raises `SettingError` where the credentials cannot be used."""
+    async with open_sessions(settings) as sessions, sessions.begin() as session:
+        try:
+            user, _ = await register_user(
+                session, email=email, password=password, name="Administrator", role="admin", verified=True
+            )
+        except DomainError as error:
+            raise SettingError(f"OPERIS_ADMIN_EMAIL or OPERIS_ADMIN_PASSWORD cannot be used: {error.detail}") from None
+        origin = Origin(actor_id=None, address=None, agent="operis", request_id=str(new_id()))
+        record_event(session, origin, action="admin.create", target=("user", user.id))
+    return Credentials(email, password)
+
+
+@asynccontextmanager
+async def open_sessions(settings: Settings) -> AsyncGenerator[Sessions]:
+    """Yield a session maker for one command, its engine closed at the end."""
+    assert settings.database_url is not None, "the caller has set up the database"
+    engine = create_engine(settings.database_url, APP_ROLE)
+    try:
+        yield async_sessionmaker(engine, expire_on_commit=False)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,1 @@
+"""What is sold, through which upstream, at which price."""

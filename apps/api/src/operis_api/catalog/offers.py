@@ -1,0 +1,174 @@
+"""What a process knows of the catalog: every offered model with its routes and prices, loaded as a whole.
+
+Its one rule: a call is quoted from the newest catalog. Admission compares `version` inside its transaction and
+answers catalog_changed to a process that has an older one; that process then loads again.
+"""
+
+import asyncio
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from operis_api.catalog.pricing import METERS, Meters, Price
+from operis_api.kit.encryption import Vault
+from operis_api.kit.sessions import Sessions
+from operis_db import catalog as tables
+
+_FALLBACKS = {
+    "cached_input": "input",
+    "cache_write_5m": "input",
+    "cache_write_1h": "input",
+    "audio_input": "input",
+    "reasoning": "output",
+    "audio_output": "output",
+}
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to serve a model: an upstream, its credential, and the model's name there."""
+
+    upstream_id: UUID
+    upstream_name: str
+    protocol: str
+    base_url: str
+    api_key: str
+    upstream_model: str
+    weight: int
+    priority: int
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as it is sold."""
+
+    id: str
+    name: str
+    context_tokens: int | None
+    max_output_tokens: int | None
+    default_output_tokens: int
+    min_output_tokens: int
+    created_at: datetime
+    routes: tuple[Route, ...]
+    prices: tuple[Price, ...]
+    """By `effective_from`, oldest first."""
+
+    def price_at(self, moment: datetime) -> Price | None:
+        at = bisect_right(self.prices, moment, key=lambda price: price.effective_from)
+        return self.prices[at - 1] if at else None
+
+    def routes_in_order(self) -> Sequence[Route]:
+        """Return the routes to try: by priority, within one by a throw that favours weight."""
+        if len(self.routes) == 1:
+            return self.routes
+        return sorted(self.routes, key=lambda route: (route.priority, random.random() ** (1 / route.weight)))  # noqa: S311
+
+
+class Catalog:
+    """The newest catalog this process has seen."""
+
+    def __init__(self, sessions: Sessions, vault: Vault, *, echo_enabled: bool) -> None:
+        self._sessions = sessions
+        self._vault = vault
+        self._echo_enabled = echo_enabled
+        self._loading = asyncio.Lock()
+        self.version = 0
+        self.offers: dict[str, Offer] = {}
+
+    def find(self, model_id: str) -> Offer | None:
+        return self.offers.get(model_id)
+
+    async def refresh(self) -> None:
+        """Load the catalog where the database has a newer one."""
+        async with self._loading, self._sessions() as session:
+            version = await session.scalar(select(tables.CatalogVersion.version))
+            if version == self.version or version is None:
+                return
+            self.offers = {offer.id: offer for offer in await self._load(session)}
+            self.version = version
+
+    async def _load(self, session: AsyncSession) -> list[Offer]:
+        """Read all rows after the version: whatever changed since makes the version older, never newer, than them."""
+        models = (await session.scalars(select(tables.Model).where(tables.Model.enabled))).all()
+        routes = (
+            await session.execute(
+                select(tables.ModelUpstream, tables.Upstream)
+                .join(tables.Upstream, tables.Upstream.id == tables.ModelUpstream.upstream_id)
+                .where(tables.Upstream.enabled)
+            )
+        ).all()
+        prices = (await session.scalars(select(tables.Price).order_by(tables.Price.effective_from))).all()
+        offers = [
+            Offer(
+                id=model.id,
+                name=model.name,
+                context_tokens=model.context_tokens,
+                max_output_tokens=model.max_output_tokens,
+                default_output_tokens=model.default_output_tokens,
+                min_output_tokens=model.min_output_tokens,
+                created_at=model.created_at,
+                routes=tuple(
+                    self._route(link, upstream)
+                    for link, upstream in routes
+                    if link.model_id == model.id and (upstream.protocol != "echo" or self._echo_enabled)
+                ),
+                prices=tuple(resolve_price(price) for price in prices if price.model_id == model.id),
+            )
+            for model in models
+        ]
+        return [offer for offer in offers if offer.routes and offer.price_at(datetime.now(UTC))]
+
+    def _route(self, link: tables.ModelUpstream, upstream: tables.Upstream) -> Route:
+        return Route(
+            upstream_id=upstream.id,
+            upstream_name=upstream.name,
+            protocol=upstream.protocol,
+            base_url=upstream.base_url,
+            api_key=open_api_key(self._vault, upstream),
+            upstream_model=link.upstream_model,
+            weight=link.weight,
+            priority=link.priority,
+        )
+
+
+def open_api_key(vault: Vault, upstream: tables.Upstream) -> str:
+    if upstream.protocol == "echo":
+        return ""
+    return vault.open(upstream.api_key_encrypted, context=f"upstream/{upstream.id}").decode()
+
+
+def seal_api_key(vault: Vault, upstream_id: UUID, api_key: str) -> bytes:
+    return vault.seal(api_key.encode(), context=f"upstream/{upstream_id}")
+
+
+def resolve_price(row: tables.Price) -> Price:
+    """Return the row with the fallbacks of its unset meters filled in."""
+    cost_known = row.cost_input is not None or row.cost_output is not None
+    return Price(
+        id=row.id,
+        model_id=row.model_id,
+        effective_from=row.effective_from,
+        sale=_rates(row, ""),
+        cost=_rates(row, "cost_") if cost_known else None,
+    )
+
+
+def _rates(row: tables.Price, prefix: str) -> Meters:
+    def rate(meter: str) -> int:
+        own: int | None = getattr(row, prefix + meter)
+        if own is not None:
+            return own
+        fallback = _FALLBACKS.get(meter)
+        return rate(fallback) if fallback else 0
+
+    return Meters(**{meter: rate(meter) for meter in METERS})
+
+
+async def touch_catalog(session: AsyncSession) -> None:
+    """Mark the catalog as changed. Call it first in every change: its row lock keeps changes in version order."""
+    row = tables.CatalogVersion
+    await session.execute(update(row).values(version=row.version + 1))

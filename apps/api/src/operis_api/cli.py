@@ -1,0 +1,171 @@
+"""The command `operis`: every way in which operators start and tend the product."""
+
+import asyncio
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import msgspec
+
+from operis_api.settings import SettingError, Settings, read_settings
+from operis_api.version import VERSION
+from operis_db.embedded import EmbeddedPostgres, EmbeddedPostgresError
+
+Answer = TypeVar("Answer")
+GRACEFUL_SECONDS = 30
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="operis")
+def cli() -> None:
+    """Sell LLM chat: users, API keys, exact token billing and an admin dashboard."""
+
+
+@cli.command()
+def up() -> None:
+    """Run everything: database, migrations, first administrator, API and dashboard."""
+    from operis_api.up import run_up  # noqa: PLC0415  # each command loads what it needs, so that --help is quick
+
+    sys.exit(asyncio.run(run_up(read_settings())))
+
+
+@cli.command()
+@click.option("--host", default=lambda: os.environ.get("OPERIS_API_HOST", "127.0.0.1"), help="Address to listen on.")
+def api(host: str) -> None:
+    """Run the API alone, on OPERIS_API_PORT; DATABASE_URL must be set."""
+    import uvicorn  # noqa: PLC0415
+
+    settings = read_settings()
+    if settings.database_url is None:
+        raise SettingError("DATABASE_URL is not set; set it, or use `operis up`, which starts an embedded PostgreSQL.")
+    uvicorn.run(
+        "operis_api.app:create_app",
+        factory=True,
+        host=host,
+        port=settings.api_port,
+        workers=settings.api_workers,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+
+
+@cli.command()
+def dashboard() -> None:
+    """Run the dashboard alone, on OPERIS_DASHBOARD_PORT."""
+    os.execv(sys.executable, [sys.executable, "-m", "operis_dashboard.serve"])  # noqa: S606  # ourselves, no shell
+
+
+@cli.command()
+@click.option("--check", is_flag=True, help="Only check: migrations build from empty, and equal the models.")
+def migrate(*, check: bool) -> None:
+    """Bring the database to this version's schema, with OPERIS_MIGRATE_DATABASE_URL's role."""
+    from operis_api.migrating import check_migrations, upgrade  # noqa: PLC0415
+
+    _with_database(check_migrations if check else upgrade)
+    click.echo("migrations: up to date")
+
+
+@cli.command("create-admin")
+@click.option("--email", required=True)
+@click.password_option(help="Asked for when it is not given.")
+def create_admin_command(email: str, password: str) -> None:
+    """Make a further administrator."""
+    from operis_api.bootstrap import create_admin  # noqa: PLC0415
+
+    _with_database(lambda settings: create_admin(settings, email=email, password=password))
+    click.echo(f"{email} may sign in now.")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the result for programs.")
+def verify(*, as_json: bool) -> None:
+    """Check the ledger's invariants; exit 1 and the findings where one does not hold."""
+    from operis_api.bootstrap import open_sessions  # noqa: PLC0415
+    from operis_api.ledger.invariants import Report, verify_books  # noqa: PLC0415
+
+    async def work(settings: Settings) -> Report:
+        async with open_sessions(settings) as sessions, sessions() as session:
+            return await verify_books(session)
+
+    report = _with_database(work)
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    else:
+        for check in report.checks:
+            click.echo(f"{'ok     ' if not check.findings else 'BROKEN '} {check.name}")
+            for finding in check.findings:
+                click.echo(f"        {finding}")
+    sys.exit(0 if report.holds else 1)
+
+
+@cli.command()
+@click.option("--check", is_flag=True, help="Only check that docs/openapi.json says what the app does.")
+def openapi(*, check: bool) -> None:
+    """Write docs/openapi.json from the application."""
+    from operis_api.app import create_litestar  # noqa: PLC0415
+    from operis_api.openapi import describe  # noqa: PLC0415
+
+    document = json.dumps(describe(create_litestar(read_settings())), indent=2, sort_keys=False) + "\n"
+    path = Path("docs/openapi.json")
+    if not check:
+        path.write_text(document)
+        return
+    kept = path.read_text() if path.exists() else ""
+    if kept != document:
+        difference = difflib.unified_diff(kept.splitlines(), document.splitlines(), "docs/openapi.json", "app", n=1)
+        click.echo("\n".join(list(difference)[:40]))
+        raise click.ClickException("docs/openapi.json is not what the app does; run `operis openapi`.")
+
+
+@cli.group()
+def db() -> None:
+    """Tend the embedded database of a local run."""
+
+
+@db.command()
+@click.confirmation_option(prompt="Delete all data of this local run?")
+def reset() -> None:
+    """Delete all data of the embedded database; nothing may be using it."""
+    from operis_api.migrating import recreate_database  # noqa: PLC0415
+
+    settings = read_settings()
+    if settings.database_url is not None:
+        raise SettingError("DATABASE_URL is set; `operis db reset` is for the embedded database alone.")
+    with EmbeddedPostgres(settings.home) as postgres:
+        asyncio.run(recreate_database(postgres.owner_url()))
+    click.echo("The embedded database is empty; the next `make up` starts anew.")
+
+
+def _with_database(work: Callable[[Settings], Coroutine[object, object, Answer]]) -> Answer:
+    """Run `work` with the configured database, or with the embedded one for as long as it takes."""
+    settings = read_settings()
+    if settings.database_url is not None:
+        return asyncio.run(work(settings))
+    with EmbeddedPostgres(settings.home) as postgres:
+        found = msgspec.structs.replace(
+            settings, database_url=postgres.app_url(), migrate_database_url=postgres.owner_url()
+        )
+        return asyncio.run(work(found))
+
+
+def main() -> None:
+    """Run the command; what an operator can mend is one line, never a traceback."""
+    try:
+        cli(standalone_mode=True)
+    except (SettingError, EmbeddedPostgresError) as error:
+        click.echo(f"operis: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The gateway: one chat request from its bytes to its settled charge."""

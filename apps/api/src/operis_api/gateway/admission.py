@@ -1,0 +1,179 @@
+"""From a request to its hold: what the call may cost at most, and whether the wallet covers it."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from operis_api.catalog.offers import Catalog, Offer
+from operis_api.catalog.pricing import Price, Quote, exact_quote, quote
+from operis_api.gateway.chat_request import ChatRequest
+from operis_api.gateway.errors import CallerSuspended, Overloaded, UnknownModel
+from operis_api.gateway.upstreams.echo import echo_usage
+from operis_api.keys.authentication import Caller, KeyRing
+from operis_api.keys.errors import InvalidApiKey, ModelNotAllowed
+from operis_api.kit.ids import time_of
+from operis_api.kit.money import format_nano
+from operis_api.ledger.errors import InsufficientCredits
+from operis_api.ledger.holds import HoldRequest, Holds, Placement
+
+STALE_TRIES = 5
+NANO_MAX = 2**62
+HELD_RETRY_SECONDS = 2
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a gateway request comes from."""
+
+    request_id: UUID
+    credential: str
+    organization_id: UUID | None
+    address: str | None
+    agent: str | None
+
+
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A call with its durable hold."""
+
+    hold_id: UUID
+    caller: Caller
+    offer: Offer
+    price: Price
+    held_nano: int
+    output_limit: int | None
+    """The limit we set because the caller set none; None where the caller did."""
+    lowered: bool
+    """Whether that limit is below the model's default, to fit the wallet."""
+
+
+class Admissions:
+    """Decides on calls with what this process knows, and once more with fresh knowledge where that was stale."""
+
+    def __init__(self, catalog: Catalog, keys: KeyRing, holds: Holds) -> None:
+        self._catalog = catalog
+        self._keys = keys
+        self._holds = holds
+
+    async def admit(self, request: ChatRequest, origin: Origin) -> Admitted:
+        """Return the call with its hold in place, or raise why not. A refused call consumed nothing."""
+        caller = await self._keys.authenticate(origin.credential, origin.organization_id)
+        for _ in range(STALE_TRIES):
+            offer = await self._find_offer(request.model)
+            if caller.models and offer.id not in caller.models:
+                caller = await self._keys.authenticate(origin.credential, origin.organization_id, fresh=True)
+                if caller.models and offer.id not in caller.models:
+                    raise ModelNotAllowed(f"This key may not use {offer.id}.", model=offer.id)
+            price = offer.price_at(datetime.now(UTC))
+            if price is None:
+                raise UnknownModel(f"The model {request.model} has no price yet.", model=request.model)
+            quoted = quote_call(request, offer, price)
+            placement = await self._holds.place(self._hold_request(request, origin, caller, price, quoted))
+            match placement.decision:
+                case "held":
+                    return _admitted(request, origin, caller, offer, price, quoted, placement)
+                case "insufficient_credits":
+                    raise _insufficient(quoted, placement)
+                case "catalog_changed":
+                    await self._catalog.refresh()
+                case "key_changed" | "key_revoked" | "key_expired":
+                    caller = await self._keys.authenticate(origin.credential, origin.organization_id, fresh=True)
+                case "user_suspended" | "organization_suspended":
+                    raise CallerSuspended("The user or the organization is suspended; ask the operator.")
+                case decision:
+                    raise InvalidApiKey(f"The credential is not good any more ({decision.replace('_', ' ')}).")
+        raise Overloaded(retry_after_seconds=1)
+
+    async def _find_offer(self, model_id: str) -> Offer:
+        offer = self._catalog.find(model_id)
+        if offer is None:
+            await self._catalog.refresh()  # what was acknowledged elsewhere is in force here
+            offer = self._catalog.find(model_id)
+        if offer is None:
+            raise UnknownModel(
+                f"The model {model_id} does not exist; GET /v1/models lists those that do.", model=model_id
+            )
+        return offer
+
+    def _hold_request(
+        self, request: ChatRequest, origin: Origin, caller: Caller, price: Price, quoted: "CallQuote"
+    ) -> HoldRequest:
+        return HoldRequest(
+            hold_id=origin.request_id,
+            created_at=time_of(origin.request_id),
+            organization_id=caller.organization_id,
+            user_id=caller.user_id,
+            key_id=caller.key_id,
+            key_version=caller.key_version,
+            session_id=caller.session_id,
+            model_id=price.model_id,
+            price_id=price.id,
+            catalog_version=self._catalog.version,
+            quote_nano=min(quoted.quote.nano, NANO_MAX),
+            floor_nano=min(quoted.quote.nano_for(quoted.output_tokens_min), NANO_MAX),
+            streamed=request.streamed,
+            prompt_tokens=request.prompt_tokens_estimate,
+            client_address=origin.address,
+            client_agent=origin.agent,
+        )
+
+
+class CallQuote(msgspec.Struct, frozen=True):
+    quote: Quote
+    output_tokens_min: int
+    """The least output limit the call may be lowered to: the limit itself where the caller set it."""
+
+
+def quote_call(request: ChatRequest, offer: Offer, price: Price) -> CallQuote:
+    """Return the worst case of a call: exact for echo, whose usage is known beforehand."""
+    explicit = request.output_limit
+    default = min(offer.default_output_tokens, offer.max_output_tokens or offer.default_output_tokens)
+    limit = default if explicit is None else explicit
+    if all(route.protocol == "echo" for route in offer.routes):
+        exact = exact_quote(price, echo_usage(request, limit))
+        return CallQuote(exact, exact.output_tokens)
+    worst = quote(price, prompt_tokens_max=request.prompt_tokens_max, output_tokens=limit, answers=request.answers)
+    return CallQuote(worst, min(offer.min_output_tokens, limit) if explicit is None else limit)
+
+
+def _admitted(
+    request: ChatRequest,
+    origin: Origin,
+    caller: Caller,
+    offer: Offer,
+    price: Price,
+    quoted: CallQuote,
+    placement: Placement,
+) -> Admitted:
+    lowered = placement.amount_nano < quoted.quote.nano
+    limit: int | None = None
+    if request.output_limit is None:
+        default = min(offer.default_output_tokens, offer.max_output_tokens or offer.default_output_tokens)
+        limit = quoted.quote.affordable_tokens(placement.amount_nano) if lowered else default
+    return Admitted(
+        hold_id=origin.request_id,
+        caller=caller,
+        offer=offer,
+        price=price,
+        held_nano=placement.amount_nano,
+        output_limit=limit,
+        lowered=lowered,
+    )
+
+
+def _insufficient(quoted: CallQuote, placement: Placement) -> InsufficientCredits:
+    """Say what was needed; where only open holds stand in the way, that waiting helps."""
+    required = quoted.quote.nano_for(quoted.output_tokens_min)
+    waiting_helps = placement.held_nano > 0 and placement.available_nano + placement.held_nano >= required
+    affordable = quoted.quote.affordable_tokens(placement.available_nano)
+    required_text, available, held = (
+        format_nano(amount) for amount in (required, placement.available_nano, placement.held_nano)
+    )
+    return InsufficientCredits(
+        f"This request needs up to {required_text} credits; {available} are available and {held} are held by requests "
+        f"in progress. {'Wait for those, or top up.' if waiting_helps else 'Top up, or ask for less output.'}",
+        retry_after_seconds=HELD_RETRY_SECONDS if waiting_helps else None,
+        required=required_text,
+        available=available,
+        held=held,
+        affordable_output_tokens=affordable,
+    )

@@ -1,0 +1,49 @@
+"""What the gateway refuses."""
+
+from operis_api.kit.errors import DomainError
+
+
+class InvalidBody(DomainError):
+    status, code, title = 400, "invalid_request", "The request's body cannot be read."
+
+
+class BodyTooLarge(DomainError):
+    status, code, title = 413, "body_too_large", "The request's body is too large."
+
+
+class UnknownModel(DomainError):
+    status, code, title = 404, "model_not_found", "There is no such model."
+
+
+class CallerSuspended(DomainError):
+    status, code, title = 403, "suspended", "The account is suspended."
+
+
+class UpstreamFailed(DomainError):
+    status, code, title = 502, "upstream_error", "The model's provider failed."
+
+
+class UpstreamRefused(DomainError):
+    """The provider says the request itself is wrong; its own words, cleaned, are the detail."""
+
+    status, code, title = 400, "invalid_request", "The model's provider refused the request."
+
+
+class UpstreamBusy(DomainError):
+    status, code, title = 429, "upstream_rate_limited", "The model's provider is busy."
+
+
+class Overloaded(DomainError):
+    status, code, title = 503, "overloaded", "The catalog or the key changes too fast; try again."
+
+
+class MethodNotAllowed(DomainError):
+    status, code, title = 405, "method_not_allowed", "This method is not offered here."
+
+
+class KeyRequired(DomainError):
+    status, code, title = 400, "api_key_required", "This needs an API key."
+
+
+class InternalError(DomainError):
+    status, code, title = 500, "internal_error", "Something went wrong on our side."

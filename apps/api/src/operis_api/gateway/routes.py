@@ -1,0 +1,140 @@
+"""The gateway's routes under /v1. Chat is raw ASGI, so that a call costs little; the others are read seldom."""
+
+from typing import cast
+from uuid import UUID
+
+import msgspec
+import structlog
+from litestar import Request, asgi, get
+from litestar.datastructures import State
+from litestar.types import HTTPScope, Receive, Scope, Send
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from operis_api.catalog.offers import Catalog, Offer
+from operis_api.gateway.chat import Chat, Client
+from operis_api.gateway.chat_request import ChatRequest
+from operis_api.gateway.door import ClientLeft, Door
+from operis_api.gateway.errors import InternalError, KeyRequired, MethodNotAllowed, UnknownModel
+from operis_api.keys.authentication import Caller, KeyRing
+from operis_api.kit.errors import DomainError
+from operis_api.kit.money import format_nano
+from operis_db.people import ApiKey, KeySpending
+
+AnyRequest = Request[object, object, State]
+log = structlog.get_logger()
+
+
+@asgi("/v1/chat/completions", copy_scope=False)
+async def create_chat_completion(scope: Scope, receive: Receive, send: Send) -> None:
+    http = cast("HTTPScope", scope)
+    door = Door(http, receive, send)
+    try:
+        if http["method"] != "POST":
+            raise MethodNotAllowed("Use POST.")  # one door renders every refusal
+        chat = cast("Chat", http["litestar_app"].state["chat"])
+        origin = door.origin()
+        request = ChatRequest(await door.read_body())
+        if request.streamed:
+            await chat.stream(request, origin, Client(door.begin_stream, door.send_chunk, door.wait_until_left))
+            await door.end_stream()
+        else:
+            body, headers = await chat.complete(request, origin)
+            await door.answer(200, body, headers)
+    except ClientLeft:
+        return
+    except DomainError as error:
+        await door.refuse(error)
+    except Exception:
+        log.exception("gateway_error", request_id=str(door.request_id))
+        await door.refuse(InternalError("It was logged under this request id; nothing was charged."))
+
+
+class ModelObject(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as OpenAI lists it."""
+
+    id: str
+    created: int
+    owned_by: str
+    object: str = "model"
+
+
+class ModelList(msgspec.Struct, frozen=True, kw_only=True):
+    data: list[ModelObject]
+    object: str = "list"
+
+
+class CallingKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key may know of itself. Money in credits."""
+
+    id: UUID
+    name: str
+    models: list[str]
+    expires_at: str | None
+    spent: str
+    requests: int
+
+
+_OPTIONS = {"public": True}
+"""Not for the management API's sessions: these routes authenticate API keys themselves."""
+
+
+@get("/v1/models", opt=_OPTIONS, tags=["gateway"], operation_id="list_gateway_models")
+async def list_gateway_models(request: AnyRequest, state: State) -> ModelList:
+    """List the models the credential may call, in OpenAI's form."""
+    caller = await _authenticate(request, state)
+    catalog = await _fresh_catalog(state)
+    return ModelList(data=[_model_object(offer) for offer in catalog.offers.values() if _may_call(caller, offer)])
+
+
+@get(
+    "/v1/models/{model_id:path}",
+    opt=_OPTIONS,
+    tags=["gateway"],
+    operation_id="get_gateway_model",
+)
+async def get_gateway_model(request: AnyRequest, state: State, model_id: str) -> ModelObject:
+    """Return one model in OpenAI's form."""
+    caller = await _authenticate(request, state)
+    offer = (await _fresh_catalog(state)).find(model_id.removeprefix("/"))
+    if offer is None or not _may_call(caller, offer):
+        raise UnknownModel(f"The model {model_id.removeprefix('/')} does not exist.")
+    return _model_object(offer)
+
+
+@get("/v1/key", opt=_OPTIONS, tags=["gateway"], operation_id="get_calling_key")
+async def get_calling_key(request: AnyRequest, state: State, session: AsyncSession) -> CallingKey:
+    """Tell an API key its own name, models, expiry and what it has spent."""
+    caller = await _authenticate(request, state)
+    if caller.key_id is None:
+        raise KeyRequired("Send an API key; an access token has no limits of its own.")
+    key = await session.get(ApiKey, (caller.organization_id, caller.key_id))
+    assert key is not None, "the key has just authenticated"
+    spending = await session.get(KeySpending, (caller.organization_id, caller.key_id))
+    return CallingKey(
+        id=key.id,
+        name=key.name,
+        models=key.models,
+        expires_at=key.expires_at.isoformat() if key.expires_at else None,
+        spent=format_nano(spending.spent_nano if spending else 0),
+        requests=spending.requests if spending else 0,
+    )
+
+
+async def _authenticate(request: AnyRequest, state: State) -> Caller:
+    """Return the caller, read afresh: these routes have no admission that would notice a revoked key."""
+    origin = Door(request.scope, request.receive, request.send).origin()
+    return await cast("KeyRing", state["keys"]).authenticate(origin.credential, origin.organization_id, fresh=True)
+
+
+async def _fresh_catalog(state: State) -> Catalog:
+    catalog = cast("Catalog", state["catalog"])
+    await catalog.refresh()
+    return catalog
+
+
+def _may_call(caller: Caller, offer: Offer) -> bool:
+    return not caller.models or offer.id in caller.models
+
+
+def _model_object(offer: Offer) -> ModelObject:
+    return ModelObject(id=offer.id, created=int(offer.created_at.timestamp()), owned_by=offer.id.split("/")[0])

@@ -1,0 +1,55 @@
+"""Background jobs. Each is idempotent and safe in any number of processes at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import msgspec
+import structlog
+from sqlalchemy import delete, func, text
+
+from operis_api.gateway.sweeping import sweep_lapsed_holds
+from operis_api.kit.errors import Unavailable
+from operis_api.kit.sessions import Sessions
+from operis_api.ledger.holds import Holds
+from operis_db.records import IdempotentAnswer
+
+PARTITION_MONTHS_AHEAD = 12
+ANSWERS_KEPT = timedelta(hours=24)
+log = structlog.get_logger()
+
+
+class Job(msgspec.Struct, frozen=True):
+    name: str
+    every_seconds: float
+    run: Callable[[], Awaitable[object]]
+
+
+def list_jobs(sessions: Sessions, holds: Holds) -> list[Job]:
+    async def make_partitions() -> None:
+        async with sessions.begin() as session:
+            await session.execute(text("SELECT make_usage_partitions(:months)"), {"months": PARTITION_MONTHS_AHEAD})
+
+    async def forget_answers() -> None:
+        async with sessions.begin() as session:
+            await session.execute(
+                delete(IdempotentAnswer).where(IdempotentAnswer.created_at < func.now() - ANSWERS_KEPT)
+            )
+
+    return [
+        Job("sweep_lapsed_holds", 10, lambda: sweep_lapsed_holds(holds, sessions)),
+        Job("make_usage_partitions", 6 * 3600, make_partitions),
+        Job("forget_idempotent_answers", 3600, forget_answers),
+    ]
+
+
+async def run_job(job: Job) -> None:
+    """Run a job again and again until cancelled; a failure is logged, and the next turn tries again."""
+    while True:
+        try:
+            await job.run()
+        except Unavailable:
+            log.warning("job_waits_for_database", job=job.name)
+        except Exception:
+            log.exception("job_failed", job=job.name)
+        await asyncio.sleep(job.every_seconds)

@@ -1,0 +1,16 @@
+"""Ids are UUIDv7: they sort by the millisecond they were made in, and tell it."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+__all__ = ["new_id", "time_of"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+new_id = uuid7
+
+
+def time_of(identifier: UUID) -> datetime:
+    """Return the time in a UUIDv7, to the millisecond."""
+    return _EPOCH + timedelta(milliseconds=identifier.int >> 80)

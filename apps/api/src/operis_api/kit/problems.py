@@ -1,0 +1,92 @@
+"""Every error as a refusal of ours, and the management API's door for them: RFC 9457 problems, nothing leaked."""
+
+from typing import cast
+
+import msgspec
+import structlog
+from litestar import Response
+from litestar.exceptions import HTTPException, ValidationException
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from operis_api.kit.errors import DomainError, Unavailable
+from operis_api.kit.origin import AnyRequest
+
+log = structlog.get_logger()
+_CODES = {
+    400: "invalid_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+_AWAY_STATES = ("08", "53", "57")
+"""SQLSTATE classes: connection exception, insufficient resources, operator intervention."""
+
+
+class InternalError(DomainError):
+    status, code, title = 500, "internal_error", "Something went wrong on our side."
+
+
+class FrameworkRefusal(DomainError):
+    """What the framework refused before a handler ran: a path that is not there, a body that does not fit."""
+
+    title = "The request was refused."
+
+    def __init__(self, error: HTTPException) -> None:
+        super().__init__(str(error.detail))
+        if isinstance(error, ValidationException) and isinstance(error.extra, list):
+            found = cast("list[dict[str, object]]", error.extra)
+            self.facts["errors"] = [f"{one.get('key', 'body')}: {one.get('message', '')}" for one in found]
+        self.status = error.status_code
+        self.code = _CODES.get(error.status_code, "refused")
+
+
+def as_refusal(request: AnyRequest, error: Exception) -> DomainError:
+    """Return what a client is told of `error`; what nobody expected is logged with its traceback and told without."""
+    if isinstance(error, DomainError):
+        return error
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return FrameworkRefusal(error)
+    if _is_database_away(error):
+        log.warning("database_away", path=request.url.path, request_id=request_id_of(request), error=str(error)[:200])
+        return Unavailable()
+    log.error("unhandled_error", path=request.url.path, request_id=request_id_of(request), exc_info=error)
+    return InternalError("It was logged under this request id.")
+
+
+def answer_problem(request: AnyRequest, error: DomainError) -> Response[bytes]:
+    members = {
+        "type": f"https://operis.dev/errors/{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id_of(request),
+        **error.facts,
+    }
+    seconds = error.retry_after_seconds
+    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    return Response(
+        msgspec.json.encode(members), status_code=error.status, media_type="application/problem+json", headers=headers
+    )
+
+
+def request_id_of(request: AnyRequest) -> str:
+    """Return the id that the outermost middleware gave the request."""
+    return str(cast("dict[str, object]", request.scope["state"]).get("request_id", ""))
+
+
+def _is_database_away(error: BaseException | None) -> bool:
+    """Tell whether a connection could not be had or broke, wherever in the chain that stands."""
+    while error is not None:
+        if isinstance(error, (OSError, TimeoutError, PoolTimeoutError)):
+            return True
+        if isinstance(error, DBAPIError) and (
+            error.connection_invalidated or str(getattr(error.orig, "sqlstate", None) or "").startswith(_AWAY_STATES)
+        ):
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,90 @@
+"""Signed tokens: one fixed algorithm, every claim required and checked, one type each."""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime, timedelta
+from typing import cast
+from uuid import UUID
+
+import jwt
+import msgspec
+
+from operis_api.kit.errors import DomainError
+
+ALGORITHM = "HS256"
+ISSUER = "operis"
+AUDIENCE = "operis-api"
+ACCESS_SECONDS = 600
+_REFRESH_PREFIX = "op-rt-"
+
+
+class Unauthenticated(DomainError):
+    status, code, title = 401, "unauthenticated", "Sign in, or send a credential that is valid."
+
+
+class AccessToken(msgspec.Struct, frozen=True):
+    user_id: UUID
+    session_id: UUID
+
+
+class TokenSigner:
+    """Issues and reads access and refresh tokens with two derived keys."""
+
+    def __init__(self, access_key: bytes, refresh_key: bytes) -> None:
+        self._access_key = access_key
+        self._refresh_key = refresh_key
+
+    def issue_access(self, token: AccessToken) -> str:
+        now = datetime.now(UTC)
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(token.user_id),
+            "sid": str(token.session_id),
+            "typ": "access",
+            "iat": now,
+            "exp": now + timedelta(seconds=ACCESS_SECONDS),
+        }
+        return jwt.encode(claims, self._access_key, algorithm=ALGORITHM)
+
+    def read_access(self, text: str) -> AccessToken:
+        """Return whom an access token is for, or raise `Unauthenticated`; its session may have ended."""
+        try:
+            claims = cast(
+                "dict[str, object]",
+                jwt.decode(  # pyright: ignore[reportUnknownMemberType]
+                    text,
+                    self._access_key,
+                    algorithms=[ALGORITHM],
+                    issuer=ISSUER,
+                    audience=AUDIENCE,
+                    options={"require": ["iss", "aud", "sub", "sid", "typ", "exp"]},
+                ),
+            )
+            if claims["typ"] != "access":
+                raise Unauthenticated("This token is not an access token.")
+            return AccessToken(user_id=UUID(str(claims["sub"])), session_id=UUID(str(claims["sid"])))
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("The access token has expired; refresh it.") from None
+        except (jwt.InvalidTokenError, ValueError):
+            raise Unauthenticated("The access token is not valid.") from None
+
+    def issue_refresh(self, session_id: UUID, generation: int) -> str:
+        """Return the session's refresh token of that number: always the same text, which only this key can make."""
+        return f"{_REFRESH_PREFIX}{session_id.hex}.{generation}.{self._mac(session_id, generation)}"
+
+    def read_refresh(self, text: str) -> tuple[UUID, int]:
+        """Return session and generation of a refresh token that this key made, or raise `Unauthenticated`."""
+        parts = text.removeprefix(_REFRESH_PREFIX).split(".")
+        try:
+            session_id, generation = UUID(hex=parts[0]), int(parts[1])
+            genuine = len(parts) == 3 and hmac.compare_digest(parts[2], self._mac(session_id, generation))
+        except (ValueError, IndexError, TypeError):
+            genuine = False
+            session_id, generation = UUID(int=0), 0
+        if not genuine or not text.startswith(_REFRESH_PREFIX):
+            raise Unauthenticated("The refresh token is not valid.")
+        return session_id, generation
+
+    def _mac(self, session_id: UUID, generation: int) -> str:
+        return hmac.digest(self._refresh_key, f"{session_id}.{generation}".encode(), hashlib.sha256).hex()

@@ -1,0 +1,1 @@
+"""Wallets, grants, holds and the double entry ledger: the only code that moves money. See README.md."""

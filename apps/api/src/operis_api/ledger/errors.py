@@ -1,0 +1,15 @@
+"""What the ledger refuses."""
+
+from operis_api.kit.errors import DomainError
+
+
+class InsufficientCredits(DomainError):
+    status, code, title = 402, "insufficient_credits", "The wallet cannot cover this request."
+
+
+class AdjustmentTooLarge(DomainError):
+    status, code, title = 422, "adjustment_too_large", "This adjustment is beyond the limit."
+
+
+class BalanceTooSmall(DomainError):
+    status, code, title = 409, "balance_too_small", "The wallet has less than what would be taken."

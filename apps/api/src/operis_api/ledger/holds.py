@@ -1,0 +1,196 @@
+"""Placing, renewing and settling holds: the hot path's SQL, each a batch in one round trip and one transaction."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from operis_api.kit.batching import Batcher
+from operis_api.kit.connection import HotConnection
+from operis_api.kit.errors import Unavailable
+
+LEASE_SECONDS = 60
+CHECKPOINT_SECONDS = 2
+SETTLE_RETRY_SECONDS = 1.0
+log = structlog.get_logger()
+
+
+class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What `place_holds` reads of one call. `floor_nano` is the least hold the call can do with."""
+
+    hold_id: UUID
+    created_at: datetime
+    organization_id: UUID
+    user_id: UUID
+    key_id: UUID | None
+    key_version: int | None
+    session_id: UUID | None
+    model_id: str
+    price_id: UUID
+    catalog_version: int
+    quote_nano: int
+    floor_nano: int
+    streamed: bool
+    prompt_tokens: int
+    client_address: str | None
+    client_agent: str | None
+    lease_seconds: int = LEASE_SECONDS
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    decision: str
+    """held, or why not: see place_holds."""
+    amount_nano: int
+    available_nano: int
+    held_nano: int
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What `settle_holds` reads of one call: the exact charge and everything its usage record keeps."""
+
+    organization_id: UUID
+    hold_id: UUID
+    outcome: str
+    charge_nano: int
+    cost_nano: int | None
+    upstream_id: UUID | None
+    http_status: int
+    finish_reason: str | None
+    estimated: bool
+    input: int
+    cached_input: int
+    cache_write_5m: int
+    cache_write_1h: int
+    output: int
+    reasoning: int
+    audio_input: int
+    audio_output: int
+    image: int
+    per_request: int
+    latency_ms: int
+    first_token_ms: int | None
+    attempts: list[dict[str, object]]
+    only_lapsed: bool = False
+    """Leave a hold alone whose lease was renewed: the sweeper's."""
+
+
+class LapsedHold(msgspec.Struct, frozen=True, kw_only=True):
+    """A hold nobody renews any more, with what its last checkpoint says was delivered."""
+
+    organization_id: UUID
+    id: UUID
+    created_at: datetime
+    amount_nano: int
+    price_id: UUID
+    prompt_tokens: int
+    output_tokens: int
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    first: bool
+    """False: the hold was gone, settled before (by the sweeper, or by a try whose answer was lost)."""
+    charged_nano: int = 0
+    loss_nano: int = 0
+
+
+class Progress(msgspec.Struct, frozen=True):
+    organization_id: UUID
+    hold_id: UUID
+    output_tokens: int
+
+
+class Holds:
+    """The process's admitter and settler: two connections, two queues, and the checkpoints of live calls."""
+
+    def __init__(self, url: str, role: str) -> None:
+        self._admissions = HotConnection(url, role)
+        self._settlements = HotConnection(url, role)
+        self._checkpoints = HotConnection(url, role)
+        self._admitter: Batcher[HoldRequest, Placement] = Batcher(self._place_batch)
+        self._settler: Batcher[Settlement, Settled] = Batcher(self._settle_batch)
+
+    async def place(self, request: HoldRequest) -> Placement:
+        """Decide on a call and hold its quote, durably; raises `Unavailable` where the database is away."""
+        return await self._admitter.submit(request)
+
+    async def settle(self, settlement: Settlement) -> Settled:
+        """Charge a call, write its records and release the rest, durably, once.
+
+        Keeps trying while the database is away until the hold's lease would have ended; after that the sweeper
+        settles it by its last checkpoint, and this raises `Unavailable`.
+        """
+        deadline = asyncio.get_running_loop().time() + LEASE_SECONDS
+        while True:
+            try:
+                return await asyncio.shield(self._settler.submit(settlement))
+            except Unavailable:
+                if asyncio.get_running_loop().time() > deadline:
+                    log.exception("settlement_left_to_sweeper", hold_id=str(settlement.hold_id))
+                    raise
+                await asyncio.sleep(SETTLE_RETRY_SECONDS)
+
+    async def checkpoint(self, progress: Sequence[Progress]) -> None:
+        """Renew the leases of live calls and keep what they have delivered so far."""
+        await self._checkpoints.fetch(
+            """
+            UPDATE holds h SET lease_until = clock_timestamp() + make_interval(secs => $2),
+                output_tokens = greatest(h.output_tokens, p.output_tokens)
+            FROM json_to_recordset($1::json) AS p (organization_id uuid, hold_id uuid, output_tokens bigint)
+            WHERE h.organization_id = p.organization_id AND h.id = p.hold_id
+            """,
+            _encode(progress),
+            float(LEASE_SECONDS),
+        )
+
+    async def list_lapsed(self, *, limit: int) -> list[LapsedHold]:
+        """Return holds whose lease has ended, the longest dead first."""
+        rows = await self._checkpoints.fetch(
+            """
+            SELECT coalesce(json_agg(h), '[]')::text AS found FROM (
+                SELECT organization_id, id, created_at, amount_nano, price_id, prompt_tokens, output_tokens
+                FROM holds WHERE lease_until < clock_timestamp() ORDER BY lease_until LIMIT $1
+            ) h
+            """,
+            limit,
+        )
+        return msgspec.json.decode(cast("str", rows[0]["found"]), type=list[LapsedHold])
+
+    async def close(self) -> None:
+        await self._admitter.drain()
+        await self._settler.drain()
+        for connection in (self._admissions, self._settlements, self._checkpoints):
+            await connection.close()
+
+    async def _place_batch(self, batch: Sequence[HoldRequest]) -> Sequence[Placement]:
+        try:
+            rows = await self._admissions.fetch("SELECT * FROM place_holds($1::json)", _encode(batch))
+        except Unavailable:
+            # An idle connection may have died unnoticed; ids make the second try safe.
+            rows = await self._admissions.fetch("SELECT * FROM place_holds($1::json)", _encode(batch))
+        answers: list[Placement | None] = [None] * len(batch)
+        for row in rows:
+            answers[cast("int", row["nth"]) - 1] = Placement(
+                decision=cast("str", row["decision"]),
+                amount_nano=cast("int", row["amount_nano"]),
+                available_nano=cast("int", row["available_nano"] or 0),
+                held_nano=cast("int", row["held_nano"] or 0),
+            )
+        return cast("list[Placement]", answers)
+
+    async def _settle_batch(self, batch: Sequence[Settlement]) -> Sequence[Settled]:
+        rows = await self._settlements.fetch("SELECT * FROM settle_holds($1::json)", _encode(batch))
+        settled = {
+            row["hold_id"]: Settled(
+                first=True, charged_nano=cast("int", row["charged_nano"]), loss_nano=cast("int", row["loss_nano"])
+            )
+            for row in rows
+        }
+        return [settled.pop(item.hold_id, Settled(first=False)) for item in batch]
+
+
+def _encode(items: Sequence[msgspec.Struct]) -> str:
+    return msgspec.json.encode(items).decode()

@@ -1,0 +1,72 @@
+"""The active organization's wallet."""
+
+from typing import Literal, cast
+from uuid import UUID
+
+from litestar import Router, get
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from operis_api.access.identity import Identity
+from operis_api.kit.lists import After, Limit
+from operis_api.kit.money import format_nano
+from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
+from operis_api.ledger.schemas import Grant, Wallet, WalletEntry
+from operis_api.ledger.wallets import list_entries, list_grants, read_wallet
+from operis_db import ledger as tables
+
+Line = tuple[tables.Entry, tables.Posting]
+
+
+@get("/", operation_id="get_wallet")
+async def get_wallet(identity: Identity, session: AsyncSession) -> Wallet:
+    """Return what is available, what is held, and the grants that make it up, in burn order."""
+    return await show_wallet(session, identity.organization_id)
+
+
+@get("/entries", operation_id="list_wallet_entries")
+async def list_wallet_entries(
+    identity: Identity, session: AsyncSession, limit: Limit = LIMIT_DEFAULT, after: After = None
+) -> Page[WalletEntry]:
+    """List the wallet's ledger lines with their running balance, newest first."""
+    before = decode_cursor(after, int) if after else None
+    rows = await list_entries(session, identity.organization_id, before_sequence=before, limit=limit)
+    return page(rows, limit=limit, position=lambda row: row[0].sequence, item=_entry)
+
+
+async def show_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
+    wallet = await read_wallet(session, organization_id)
+    grants = await list_grants(session, organization_id)
+    return Wallet(
+        organization_id=organization_id,
+        available=format_nano(wallet.available_nano),
+        held=format_nano(wallet.held_nano),
+        grants=[
+            Grant(
+                id=grant.id,
+                source=cast("Literal['free', 'bonus', 'paid', 'refund', 'manual', 'voucher']", grant.source),
+                priority=grant.priority,
+                amount=format_nano(grant.amount_nano),
+                remaining=format_nano(grant.remaining_nano),
+                held=format_nano(grant.held_nano),
+                expires_at=grant.expires_at,
+                created_at=grant.created_at,
+            )
+            for grant in grants
+        ],
+    )
+
+
+def _entry(line: Line) -> WalletEntry:
+    entry, posting = line
+    return WalletEntry(
+        sequence=entry.sequence or 0,
+        kind=posting.kind,
+        amount=format_nano(entry.amount_nano),
+        balance_after=format_nano(entry.balance_after_nano or 0),
+        reason=posting.reason,
+        request_id=posting.id if posting.kind == "charge" else None,
+        created_at=entry.created_at,
+    )
+
+
+router = Router("/wallet", route_handlers=[get_wallet, list_wallet_entries], tags=["wallet"])

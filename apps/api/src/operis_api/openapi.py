@@ -1,0 +1,153 @@
+"""The OpenAPI document: what the framework knows of the handlers, and the chat route that it cannot see into."""
+
+from typing import cast
+
+import msgspec
+from litestar import Litestar, Response, get
+from litestar.datastructures import State
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+
+from operis_api.kit.origin import AnyRequest
+from operis_api.version import VERSION
+
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAIError"}
+config = OpenAPIConfig(
+    title="Operis",
+    version=VERSION,
+    description=(
+        "Management API under /api/v1 (bearer access token) and the OpenAI-compatible gateway under /v1 (API key). "
+        "Money is a decimal string of credits. Refusals are problems (RFC 9457); docs/errors.md lists their codes."
+    ),
+    components=Components(
+        security_schemes={
+            "accessToken": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+            "apiKey": SecurityScheme(type="http", scheme="bearer", bearer_format="sk-op-..."),
+        }
+    ),
+    render_plugins=[],
+)
+
+
+def describe(app: Litestar) -> dict[str, object]:
+    """Return the whole document, in a stable order."""
+    document = app.openapi_schema.to_schema()
+    paths = cast("dict[str, dict[str, dict[str, object]]]", document["paths"])
+    _rename(paths, "/api/v1/admin/models/{model_path}", "/api/v1/admin/models/{model_id}/upstreams")
+    paths["/v1/chat/completions"] = {"post": cast("dict[str, object]", _CHAT)}
+    schemas = document["components"]["schemas"]
+    schemas["Problem"] = _PROBLEM_SCHEMA
+    schemas["OpenAIError"] = _OPENAI_ERROR_SCHEMA
+    for path, operations in paths.items():
+        for operation in operations.values():
+            _describe_refusals(path, operation)
+    document["paths"] = dict(sorted(paths.items()))
+    return document
+
+
+@get("/openapi.json", opt={"public": True}, include_in_schema=False, sync_to_thread=False)
+def get_openapi(request: AnyRequest, state: State) -> Response[bytes]:
+    """Return the OpenAPI document."""
+    if "openapi" not in state:
+        state["openapi"] = msgspec.json.encode(describe(request.app))
+    return Response(cast("bytes", state["openapi"]), media_type="application/json")
+
+
+def _describe_refusals(path: str, operation: dict[str, object]) -> None:
+    """Name the error shape, and who may call; the framework's own guess at errors goes."""
+    responses = cast("dict[str, object]", operation["responses"])
+    for status in [status for status in responses if not status.startswith("2")]:
+        del responses[status]
+    gateway = path.startswith("/v1/")
+    shape, media = (_OPENAI_ERROR, "application/json") if gateway else (PROBLEM, "application/problem+json")
+    responses["default"] = {"description": "A refusal", "content": {media: {"schema": shape}}}
+    public = {"register", "login", "refresh", "get_health", "get_readiness", "get_metrics"}
+    if operation["operationId"] not in public:
+        operation["security"] = [{"apiKey": []}, {"accessToken": []}] if gateway else [{"accessToken": []}]
+
+
+def _rename(paths: dict[str, dict[str, dict[str, object]]], shown: str, meant: str) -> None:
+    """Show a route whose ids contain slashes as its callers know it."""
+    operations = paths.pop(shown)
+    for operation in operations.values():
+        for parameter in cast("list[dict[str, object]]", operation.get("parameters", [])):
+            if parameter["name"] == "model_path":
+                parameter["name"] = "model_id"
+    paths[meant] = operations
+
+
+_CHAT: dict[str, object] = {
+    "operationId": "create_chat_completion",
+    "tags": ["gateway"],
+    "summary": "Create a chat completion, streamed or not",
+    "description": (
+        "OpenAI's chat completions: fields Operis does not know pass through to the upstream. The wallet is charged "
+        "the exact usage; `usage.cost` and the header `x-operis-charge` say what. 402 names required, available, "
+        "held and affordable_output_tokens."
+    ),
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model", "messages"],
+                    "properties": {
+                        "model": {"type": "string"},
+                        "messages": {"type": "array", "items": {"type": "object"}},
+                        "stream": {"type": "boolean", "default": False},
+                        "max_tokens": {"type": "integer", "minimum": 0},
+                        "max_completion_tokens": {"type": "integer", "minimum": 0},
+                        "n": {"type": "integer", "minimum": 1, "maximum": 128, "default": 1},
+                    },
+                    "additionalProperties": True,
+                }
+            }
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "The completion, or its event stream",
+            "headers": {
+                "x-operis-charge": {"description": "Credits charged", "schema": {"type": "string"}},
+                "x-operis-request-id": {"description": "Id of the request", "schema": {"type": "string"}},
+            },
+            "content": {
+                "application/json": {"schema": {"type": "object"}},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
+        }
+    },
+}
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+    },
+    "additionalProperties": True,
+}
+_OPENAI_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "code", "request_id"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string"},
+                "request_id": {"type": "string"},
+            },
+            "additionalProperties": True,
+        }
+    },
+}
