@@ -59,7 +59,14 @@ class Scene:
 
     async def run(self, *programs: Program) -> None:
         await asyncio.wait_for(
-            supervise(programs, signals=self.signals, say=self.say, on_ready=self.on_ready), timeout=20
+            supervise(
+                programs,
+                signals=self.signals,
+                say=self.say,
+                on_ready=self.on_ready,
+                on_stop=lambda: self.say("stopping"),
+            ),
+            timeout=20,
         )
 
 
@@ -123,7 +130,7 @@ async def test_a_program_that_never_answers_is_named_with_its_address(
 
 async def test_a_second_request_kills_what_does_not_end(scene: Scene) -> None:
     scene.reactions["deaf"] = scene.signals.request
-    scene.reactions["press Ctrl-C again"] = scene.signals.request
+    scene.reactions["stopping"] = scene.signals.request
     began = asyncio.get_running_loop().time()
     await scene.run(python("api", STUBBORN))
     assert asyncio.get_running_loop().time() - began < 5
@@ -171,7 +178,7 @@ from operis_api.supervisor import Program, StopSignals, supervise
 child = "import os, time; print('up', os.getpid(), flush=True); time.sleep(60)"
 async def main():
     await supervise([Program("api", [sys.executable, "-c", child], dict(os.environ))], signals=StopSignals(),
-                    say=lambda line: print(line, flush=True), on_ready=lambda: None)
+                    say=lambda line: print(line, flush=True), on_ready=lambda: None, on_stop=lambda: None)
 asyncio.run(main())
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)

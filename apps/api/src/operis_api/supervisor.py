@@ -86,9 +86,15 @@ async def stop_signals() -> AsyncGenerator[StopSignals]:
 
 
 async def supervise(
-    programs: Sequence[Program], *, signals: StopSignals, say: Say, on_ready: Callable[[], None]
+    programs: Sequence[Program],
+    *,
+    signals: StopSignals,
+    say: Say,
+    on_ready: Callable[[], None],
+    on_stop: Callable[[], None],
 ) -> None:
-    """Run `programs` until a stop is requested; `on_ready` is called once, when all of them answer.
+    """Run `programs` until a stop is requested; `on_ready` is called once, when all of them answer, and
+    `on_stop` before they are stopped on request.
 
     Raises `ProgramFailedError` when one ends by itself. Whatever happens, none of them is left running.
     """
@@ -106,7 +112,7 @@ async def supervise(
                 end.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
     except StopRequestedError:
-        say("stopping (press Ctrl-C again to stop at once)")
+        on_stop()
     finally:
         await _stop_all(running, signals)
 

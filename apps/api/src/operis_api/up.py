@@ -100,7 +100,11 @@ async def _run(settings: Settings, signals: StopSignals, plan: Plan) -> None:
             raise StopRequestedError
         say("starting the API and the dashboard")
         await supervise(
-            plan.programs(ready), signals=signals, say=print_line, on_ready=lambda: announce(ready, sign_in)
+            plan.programs(ready),
+            signals=signals,
+            say=print_line,
+            on_ready=lambda: announce(ready, sign_in),
+            on_stop=lambda: say("stopping (Ctrl-C again stops at once)"),
         )
 
 
