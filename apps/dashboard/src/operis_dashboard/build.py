@@ -5,12 +5,14 @@ served without either. Does nothing while a stamp over its sources is unchanged.
 """
 
 import argparse
+import fcntl
 import hashlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +28,11 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="compile even if nothing changed")
     force = parser.parse_args().force
     root = app_root()
+    with _one_build_at_a_time(root):
+        return _build(root, force=force)
+
+
+def _build(root: Path, *, force: bool) -> int:
     if not force and is_built(root, compute_stamp(root)):
         print("The dashboard's frontend is up to date.")
         return 0
@@ -57,6 +64,15 @@ def is_built(root: Path, stamp: str) -> bool:
     """Return whether `.web` holds a finished build of exactly these sources."""
     kept = root / ".web" / _STAMP
     return static_folder(root).is_dir() and kept.is_file() and kept.read_text() == stamp
+
+
+@contextmanager
+def _one_build_at_a_time(root: Path) -> Generator[None]:
+    """Wait for another build of this tree: `make up` and `make test` may start together."""
+    (root / ".web").mkdir(exist_ok=True)
+    with (root / ".web" / "operis-build-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _sources(root: Path) -> Iterable[Path]:

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from operis_client.models import UsageBucket
-
 from operis_dashboard.formatting import Writer, ceiling, share
 
 
@@ -24,6 +23,7 @@ class Chart:
     middle: str = ""
     first: str = ""
     last: str = ""
+    empty: bool = True
     total: str = ""
     """The sum, in words for those who do not see the bars."""
 
@@ -45,10 +45,11 @@ def draw_days(
     top = ceiling(values)
     return Chart(
         bars=[_bar(day, amount, top, writer, write) for day, amount in zip(dates, values, strict=True)],
-        top=write(top),
-        middle=write(_half(top)),
+        top=write(top) if top != "0" else "",
+        middle=write(_half(top)) if top not in {"0", "1"} else "",
         first=writer.day(dates[0]),
         last=writer.day(today),
+        empty=top == "0",
         total=total,
     )
 

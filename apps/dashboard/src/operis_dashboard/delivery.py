@@ -57,12 +57,12 @@ class Delivery:
 def security_headers(settings: Settings) -> Iterable[tuple[str, str]]:
     """Yield what each answer carries. Scripts need inline and eval: Reflex's own runtime uses both."""
     sockets = " ".join(origin.replace("http", "ws", 1) for origin in settings.allowed_origins)
-    yield (
-        "content-security-policy",
+    policy = (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
         f"img-src 'self' data:; font-src 'self'; connect-src 'self' {sockets}; object-src 'none'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
+    yield "content-security-policy", policy
     yield "x-content-type-options", "nosniff"
     yield "x-frame-options", "DENY"
     yield "referrer-policy", "same-origin"
@@ -82,7 +82,11 @@ def _caching(path: str, status: int) -> str:
 
 def _is_page(scope: Scope) -> bool:
     path: str = scope["path"]
-    return scope["method"] in {"GET", "HEAD"} and not path.startswith(_OWN_PREFIXES) and "." not in path.rsplit("/")[-1]
+    return (
+        scope["method"] in {"GET", "HEAD"}
+        and not path.startswith(_OWN_PREFIXES)
+        and "." not in path.rsplit("/", maxsplit=1)[-1]
+    )
 
 
 def _page_redirect(scope: Scope) -> str | None:

@@ -6,12 +6,12 @@ Each is a POST from one of our own pages: the Origin header has to name the dash
 import asyncio
 from urllib.parse import parse_qs
 
-from operis_client import OperisError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from operis_client import OperisError
 from operis_dashboard import runtime
 from operis_dashboard.session import SESSION_SECONDS_MAX
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 from operis_client.models import Attempt, ExplainedRequest, LedgerLine, MeterLine, Request
-
-from operis_dashboard.formatting import Shown, Writer
+from operis_dashboard.formatting import NOTHING, Shown, Writer
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ def explain(explained: ExplainedRequest, writer: Writer) -> Explanation:
         price_from=writer.moment(explained.price_effective_from),
         first_token=writer.milliseconds(explained.request.first_token_ms),
         streamed=explained.request.streamed,
-        finish=explained.request.finish_reason or "–",
-        client=" · ".join(part for part in (explained.client_address, explained.client_agent) if part) or "–",
+        finish=explained.request.finish_reason or NOTHING,
+        client=" · ".join(part for part in (explained.client_address, explained.client_agent) if part) or NOTHING,
         meters=[_meter(line, writer) for line in explained.meters],
         burnt=[BurntRow(source=grant.source, amount=writer.money(grant.amount)) for grant in explained.burnt],
         ledger=[_entry(line, writer) for line in explained.entries],
@@ -123,6 +122,6 @@ def _attempt(attempt: Attempt, writer: Writer) -> AttemptRow:
     return AttemptRow(
         upstream=attempt.upstream,
         model=attempt.upstream_model,
-        answer=attempt.error or str(attempt.status or "–"),
+        answer=attempt.error or str(attempt.status or NOTHING),
         latency=writer.milliseconds(attempt.latency_ms),
     )

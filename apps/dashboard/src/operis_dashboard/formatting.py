@@ -6,6 +6,9 @@ from decimal import ROUND_DOWN, Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+NOTHING = "\N{EN DASH}"
+"""Stands where a value is unknown or does not apply."""
+MINUS = "\N{MINUS SIGN}"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SMALL_DIGITS = 3
 
@@ -45,15 +48,15 @@ class Writer:
         Cut, not rounded up: what is shown as available is there.
         """
         if amount is None:
-            return Shown("–", "")
+            return Shown(NOTHING, "")
         value = Decimal(amount)
-        sign = "−" if value < 0 else "+" if signed and value > 0 else ""
+        sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
         return Shown(sign + self._localized(_shorten(abs(value))), exact(amount))
 
     def price(self, amount: str | None) -> Shown:
         """Write credits per million with all their digits, at least two decimals."""
         if amount is None:
-            return Shown("–", "")
+            return Shown(NOTHING, "")
         text = exact(amount)
         decimals = len(text.partition(".")[2])
         return Shown(self._localized(text if decimals >= 2 else f"{Decimal(amount):.2f}"), text)
@@ -61,8 +64,8 @@ class Writer:
     def margin(self, price: str, cost: str | None) -> str:
         """Write how much of a price is left after its cost, in whole per cent."""
         if cost is None or not Decimal(price):
-            return "–"
-        return f"{(Decimal(price) - Decimal(cost)) * 100 / Decimal(price):.0f} %".replace("-", "−")
+            return NOTHING
+        return f"{(Decimal(price) - Decimal(cost)) * 100 / Decimal(price):.0f} %".replace("-", MINUS)
 
     def count(self, number: int) -> str:
         return self._localized(str(number))
@@ -73,7 +76,7 @@ class Writer:
 
     def moment(self, at: datetime | None) -> Shown:
         if at is None:
-            return Shown("–", "")
+            return Shown(NOTHING, "")
         local = at.astimezone(_zone(self.zone) or UTC)
         year = "" if local.year == datetime.now(local.tzinfo).year else f" {local.year}"
         return Shown(f"{self._day(local)}{year}, {local:%H:%M}", local.isoformat(sep=" ", timespec="milliseconds"))
@@ -83,7 +86,7 @@ class Writer:
 
     def milliseconds(self, duration_ms: int | None) -> str:
         if duration_ms is None:
-            return "–"
+            return NOTHING
         if duration_ms < 1000:
             return f"{duration_ms} ms"
         return self._localized(f"{Decimal(duration_ms) / 1000:.2f}") + " s"

@@ -1,5 +1,7 @@
 """Reading what a form sent. Sockets send what they like, so nothing is taken for granted."""
 
+from operis_dashboard.formatting import MINUS, NOTHING
+
 FIELD_CHARACTERS_MAX = 1024
 
 
@@ -14,4 +16,4 @@ def read_amount(form: object, name: str) -> str:
 
     Commas stay, to be refused: one reader's thousand is another's one.
     """
-    return read_field(form, name).strip().replace("−", "-").replace("–", "-")  # noqa: RUF001  # what people paste
+    return read_field(form, name).strip().replace(MINUS, "-").replace(NOTHING, "-")

@@ -7,9 +7,9 @@ this user may do it to these rows is the API's decision, taken on every call.
 from typing import Any, Literal
 
 import reflex as rx
+from reflex.state import BaseState, StateUpdate
 from reflex_base.event import Event
 from reflex_base.registry import RegistrationContext
-from reflex.state import BaseState, StateUpdate
 
 from operis_dashboard import runtime
 from operis_dashboard.session import Session, fingerprint, read_cookie
@@ -48,14 +48,16 @@ _OURS = "operis_dashboard."
 class Gate(rx.Middleware):
     """Runs before every event, background ones and page loads included."""
 
-    async def preprocess(self, app: rx.App, state: BaseState, event: Event) -> StateUpdate | None:
+    async def preprocess(self, app: rx.App, state: BaseState, event: Event) -> StateUpdate | None:  # noqa: ARG002  # Reflex names them
         """Return None to let the event run, or the update that is sent instead."""
         cookies = state.router_data.get("headers", {}).get("cookie")
         session_id = read_cookie(cookies, runtime.cookie_name())
         session = runtime.sessions().find(session_id)
         await _bind(state, session_id if session else None, session)
         access = access_of(event.name)
-        if access in {"internal", "public"} or (session and (access == "user" or (access == "admin" and session.admin))):
+        if access in {"internal", "public"} or (
+            session and (access == "user" or (access == "admin" and session.admin))
+        ):
             return None
         return StateUpdate(events=Event.from_event_type([rx.redirect("/" if session else "/login")]))
 
@@ -67,15 +69,15 @@ def access_of(event_name: str) -> Access:
         return "closed"
     owner = registered.states[0]
     name = f"{owner.__module__}.{owner.__qualname__}.{event_name.rpartition('.')[2]}"
+    if name.endswith(".setvar"):
+        return "closed"  # the framework's way to call setters by name; our pages have none
     if name in INTERNAL:
         return "internal"
     if name in PUBLIC:
         return "public"
     if name.startswith(_ADMIN_PAGES):
         return "admin"
-    if name.startswith(_OURS) and not name.endswith(".setvar"):
-        return "user"
-    return "closed"
+    return "user" if name.startswith(_OURS) else "closed"
 
 
 async def _bind(state: BaseState, session_id: str | None, session: Session | None) -> None:

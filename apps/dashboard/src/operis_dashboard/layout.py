@@ -77,19 +77,21 @@ def _frame(content: rx.Component, *, route: str, title: str) -> rx.Component:
         ),
         rx.el.div(
             rx.el.header(
-                _drawer(route),
-                rx.el.h1(t(title), class_name="truncate text-lg font-semibold tracking-tight"),
-                rx.el.div(_language_switch(), _theme_switch(), class_name="ml-auto flex items-center gap-1"),
-                class_name="sticky top-0 z-10 flex h-14 items-center gap-3 border-b border-border "
-                "bg-background/95 px-4 backdrop-blur md:px-6",
+                rx.el.div(
+                    _drawer(route),
+                    rx.el.h1(t(title), class_name="truncate text-lg font-semibold tracking-tight"),
+                    rx.el.div(_language_switch(), _theme_switch(), class_name="ml-auto flex items-center gap-1"),
+                    class_name="mx-auto flex h-14 w-full max-w-[78rem] items-center gap-3 px-4 md:px-6",
+                ),
+                class_name="sticky top-0 z-10 border-b border-border bg-background/95 backdrop-blur",
             ),
             rx.el.main(
                 content,
                 id="content",
                 tab_index=-1,
-                class_name="mx-auto flex w-full max-w-6xl flex-col gap-6 px-4 py-6 outline-none md:px-6",
+                class_name="mx-auto flex w-full max-w-[78rem] flex-col gap-6 px-4 py-6 outline-none md:px-6",
             ),
-            class_name="min-w-0 lg:pl-60",
+            class_name="min-w-0 overflow-x-clip lg:pl-60",
         ),
         class_name="min-h-dvh bg-background text-foreground",
     )
@@ -102,9 +104,7 @@ def _visitor_frame(content: rx.Component) -> rx.Component:
             rx.el.div(_language_switch(), _theme_switch(), class_name="ml-auto flex items-center gap-1"),
             class_name="flex h-14 items-center px-4 md:px-6",
         ),
-        rx.el.main(
-            content, class_name="flex flex-1 flex-col items-center justify-center px-4 pb-24 pt-8"
-        ),
+        rx.el.main(content, class_name="flex flex-1 flex-col items-center justify-center px-4 pb-24 pt-8"),
         class_name="flex min-h-dvh flex-col bg-sidebar text-foreground",
     )
 
@@ -128,9 +128,7 @@ def _navigation(route: str) -> rx.Component:
             rx.cond(
                 Viewer.admin,
                 rx.el.div(
-                    rx.el.p(
-                        t("nav.platform"), class_name="px-3 pb-1 pt-5 text-xs font-medium text-muted-foreground"
-                    ),
+                    rx.el.p(t("nav.platform"), class_name="px-3 pb-1 pt-5 text-xs font-medium text-muted-foreground"),
                     *(_link(*link, route=route) for link in _ADMIN_LINKS),
                     class_name="flex flex-col gap-0.5",
                 ),

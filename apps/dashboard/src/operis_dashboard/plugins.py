@@ -23,9 +23,7 @@ class SameOrigin(Plugin):
             raise RuntimeError(f"Reflex changed its build layout: {len(files)} files match assets/reflex-env-*.js.")
         code = files[0].read_text()
         code, pages = re.subn(r"`http://localhost:\d+(/[^`]*)`", rf"{_ORIGIN}+`\1`", code)
-        code, sockets = re.subn(
-            r"`ws://localhost:\d+(/[^`]*)`", rf"{_ORIGIN}.replace(/^http/,`ws`)+`\1`", code
-        )
+        code, sockets = re.subn(r"`ws://localhost:\d+(/[^`]*)`", rf"{_ORIGIN}.replace(/^http/,`ws`)+`\1`", code)
         if not pages or not sockets:
             raise RuntimeError(f"Reflex changed its build layout: no backend address in {files[0].name}.")
         files[0].write_text(code)

@@ -9,8 +9,8 @@ from weakref import WeakValueDictionary
 
 import httpx
 import msgspec
-from operis_client import ApiError, AsyncOperis
 
+from operis_client import ApiError, AsyncOperis
 from operis_dashboard.session import Session, SessionStore, TicketOffice
 from operis_dashboard.settings import Settings, read_session_key, read_settings
 

@@ -28,8 +28,6 @@ def enter(session: Session, next_path: str | None) -> EventSpec:
     return rx.call_script(_POST_TICKET % json.dumps(ticket))
 
 
-
-
 def next_path(state: rx.State) -> str | None:
     """Return where the visitor wanted to go before they were asked to sign in."""
     return state.router.url.query_parameters.get("next")

@@ -37,7 +37,10 @@ TAILWIND: dict[str, Any] = {
     },
 }
 
-FOCUS = "outline-none focus-visible:ring-2 focus-visible:ring-ring focus-visible:ring-offset-2 focus-visible:ring-offset-background"
+FOCUS = (
+    "outline-none focus-visible:ring-2 focus-visible:ring-ring "
+    "focus-visible:ring-offset-2 focus-visible:ring-offset-background"
+)
 
 _BUTTON = (
     "inline-flex items-center justify-center gap-2 rounded whitespace-nowrap text-sm font-medium transition-colors "

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import reflex as rx
-from operis_client import ApiError, AsyncOperis, OperisError, UnreachableError
 from reflex.event import EventSpec
 
+from operis_client import ApiError, AsyncOperis, OperisError, UnreachableError
 from operis_dashboard import runtime
 from operis_dashboard.formatting import Writer
 from operis_dashboard.session import Session, fingerprint, read_cookie

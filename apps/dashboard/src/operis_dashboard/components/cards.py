@@ -5,8 +5,8 @@ from typing import Any
 import reflex as rx
 
 from operis_dashboard import theme
-from operis_dashboard.components.states import skeleton
 from operis_dashboard.components.links import page_link
+from operis_dashboard.components.states import skeleton
 
 
 def card(*children: rx.Component, title: Any = None, action: rx.Component | None = None) -> rx.Component:
@@ -38,9 +38,7 @@ def figure(
     look = theme.CARD + " flex flex-col gap-1 p-5 min-w-0"
     if href is None:
         return rx.el.div(content, class_name=look)
-    return page_link(
-        content, href=href, class_name=look + " transition-colors hover:bg-muted/60 " + theme.FOCUS
-    )
+    return page_link(content, href=href, class_name=look + " transition-colors hover:bg-muted/60 " + theme.FOCUS)
 
 
 def facts(*pairs: tuple[Any, Any]) -> rx.Component:

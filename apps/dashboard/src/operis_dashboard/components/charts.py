@@ -3,6 +3,7 @@
 import reflex as rx
 
 from operis_dashboard.components.states import skeleton
+from operis_dashboard.wording import t
 
 
 def bar_chart(chart: rx.Var, *, loaded: rx.Var[bool], label: rx.Var[str]) -> rx.Component:
@@ -25,14 +26,22 @@ def _bars(chart: rx.Var, label: rx.Var[str]) -> rx.Component:
                         ),
                         rx.el.span(
                             bar.tip,
-                            class_name="pointer-events-none absolute -top-8 left-1/2 z-10 hidden -translate-x-1/2 rounded-md "
-                            "border border-border bg-card px-2 py-1 text-xs whitespace-nowrap shadow-md tabular-nums "
-                            "group-hover:block",
+                            class_name="pointer-events-none absolute -top-8 left-1/2 z-10 hidden -translate-x-1/2 "
+                            "rounded-md border border-border bg-card px-2 py-1 text-xs whitespace-nowrap shadow-md "
+                            "tabular-nums group-hover:block",
                         ),
                         class_name="group relative flex h-full min-w-0 flex-1 items-end",
                     ),
                 ),
                 class_name="absolute inset-0 ml-14 flex items-end gap-px sm:gap-[3px]",
+            ),
+            rx.cond(
+                chart.empty,
+                rx.el.p(
+                    t("chart.empty"),
+                    class_name="absolute inset-0 flex items-center justify-center text-sm text-muted-foreground",
+                ),
+                rx.fragment(),
             ),
             role="img",
             aria_label=label + ": " + chart.total,
@@ -52,7 +61,8 @@ def _line(value: rx.Var[str], at: str) -> rx.Component:
     return rx.el.div(
         rx.el.span(
             value,
-            class_name="w-14 shrink-0 -translate-y-1/2 truncate pr-2 text-right text-xs tabular-nums text-muted-foreground",
+            class_name="w-14 shrink-0 -translate-y-1/2 truncate pr-2 text-right text-xs tabular-nums "
+            "text-muted-foreground",
         ),
         rx.el.div(class_name="flex-1 border-t border-dashed border-border"),
         class_name="absolute inset-x-0 flex " + at,

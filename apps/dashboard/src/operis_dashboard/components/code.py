@@ -14,8 +14,8 @@ def code_block(code: rx.Var[str]) -> rx.Component:
         rx.el.pre(
             rx.el.code(code),
             tab_index=0,
-            class_name="overflow-x-auto rounded border border-border bg-muted px-4 py-3 pr-12 font-mono text-[13px] "
-            "leading-relaxed " + theme.FOCUS,
+            class_name="min-w-0 flex-1 overflow-x-auto rounded px-4 py-3 font-mono text-[13px] leading-relaxed "
+            + theme.FOCUS,
         ),
         rx.el.button(
             rx.icon("copy", size=14),
@@ -23,9 +23,9 @@ def code_block(code: rx.Var[str]) -> rx.Component:
             aria_label=t("action.copy"),
             title=t("action.copy"),
             on_click=[rx.set_clipboard(code), rx.toast.success(t("toast.copied"))],
-            class_name=theme.BUTTON_ICON + " absolute right-1.5 top-1.5 size-8 bg-muted",
+            class_name=theme.BUTTON_ICON + " m-1.5 size-8 shrink-0 hover:bg-card",
         ),
-        class_name="relative min-w-0",
+        class_name="flex min-w-0 items-start rounded border border-border bg-muted",
     )
 
 

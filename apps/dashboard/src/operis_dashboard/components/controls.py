@@ -33,7 +33,9 @@ def select(name: str, options: list[tuple[str, Any]], **props: Any) -> rx.Compon
     )
 
 
-def submit(text: str | rx.Var[str], *, busy: rx.Var[bool], look: str = theme.BUTTON, wide: bool = False) -> rx.Component:
+def submit(
+    text: str | rx.Var[str], *, busy: rx.Var[bool], look: str = theme.BUTTON, wide: bool = False
+) -> rx.Component:
     """Send the form. Disabled until the page listens: a form sent earlier would leave without its handler."""
     return rx.el.button(
         rx.cond(busy, rx.icon("loader-circle", size=16, class_name="animate-spin"), rx.fragment()),
@@ -106,8 +108,8 @@ def segments(options: list[tuple[str, Any]], *, chosen: rx.Var, on_choose: Any, 
                     chosen == value,
                     "h-7 rounded-md bg-card px-3 text-xs font-medium text-foreground shadow-sm border border-border "
                     + theme.FOCUS,
-                    "h-7 rounded-md px-3 text-xs font-medium text-muted-foreground hover:text-foreground cursor-pointer "
-                    "border border-transparent " + theme.FOCUS,
+                    "h-7 rounded-md px-3 text-xs font-medium text-muted-foreground hover:text-foreground "
+                    "cursor-pointer border border-transparent " + theme.FOCUS,
                 ),
             )
             for value, text in options
@@ -118,7 +120,9 @@ def segments(options: list[tuple[str, Any]], *, chosen: rx.Var, on_choose: Any, 
     )
 
 
-def copy_button(value: rx.Var[str] | str, label: rx.Var[str] | None = None, look: str = theme.BUTTON_SMALL) -> rx.Component:
+def copy_button(
+    value: rx.Var[str] | str, label: rx.Var[str] | None = None, look: str = theme.BUTTON_SMALL
+) -> rx.Component:
     return rx.el.button(
         rx.icon("copy", size=14),
         label if label is not None else t("action.copy"),

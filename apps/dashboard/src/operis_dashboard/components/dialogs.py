@@ -31,24 +31,22 @@ def dialog(
         radix.portal(
             radix.overlay(class_name=_OVERLAY),
             radix.content(
-                rx.el.div(
-                    radix.title(title, class_name="text-lg font-semibold leading-tight break-words min-w-0"),
-                    radix.close(
-                        rx.el.button(
-                            rx.icon("x", size=16),
-                            type="button",
-                            aria_label=t("action.close"),
-                            class_name=theme.BUTTON_ICON + " -mr-2 -mt-2 shrink-0",
-                        ),
-                        as_child=True,
-                    ),
-                    class_name="flex items-start justify-between gap-4",
-                ),
+                radix.title(title, class_name="pr-10 text-lg font-semibold leading-tight break-words"),
                 radix.description(
                     text if text is not None else "",
                     class_name="-mt-2 text-sm text-muted-foreground" if text is not None else "sr-only",
                 ),
                 *children,
+                # Last, so that opening puts the focus into the first field rather than here.
+                radix.close(
+                    rx.el.button(
+                        rx.icon("x", size=16),
+                        type="button",
+                        aria_label=t("action.close"),
+                        class_name=theme.BUTTON_ICON + " absolute right-4 top-4",
+                    ),
+                    as_child=True,
+                ),
                 class_name=look,
             ),
         ),
@@ -57,11 +55,11 @@ def dialog(
     )
 
 
-def sheet(*children: rx.Component, title: Any, text: Any = None, is_open: rx.Var[bool], on_open_change: Any) -> rx.Component:
+def sheet(
+    *children: rx.Component, title: Any, text: Any = None, is_open: rx.Var[bool], on_open_change: Any
+) -> rx.Component:
     """A panel from the right: details of a row, with the list still behind it."""
-    return dialog(
-        *children, title=title, text=text, is_open=is_open, on_open_change=on_open_change, look=_SHEET
-    )
+    return dialog(*children, title=title, text=text, is_open=is_open, on_open_change=on_open_change, look=_SHEET)
 
 
 def buttons(*children: rx.Component) -> rx.Component:
@@ -69,9 +67,7 @@ def buttons(*children: rx.Component) -> rx.Component:
 
 
 def cancel() -> rx.Component:
-    return radix.close(
-        rx.el.button(t("action.cancel"), type="button", class_name=theme.BUTTON_OUTLINE), as_child=True
-    )
+    return radix.close(rx.el.button(t("action.cancel"), type="button", class_name=theme.BUTTON_OUTLINE), as_child=True)
 
 
 def confirm(

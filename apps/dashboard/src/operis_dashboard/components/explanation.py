@@ -7,7 +7,7 @@ import reflex as rx
 from operis_dashboard import theme
 from operis_dashboard.components.cards import facts
 from operis_dashboard.components.display import badge, money
-from operis_dashboard.components.words import meter_name, source_name
+from operis_dashboard.components.words import account_name, meter_name, source_name
 from operis_dashboard.explaining import Explanation
 from operis_dashboard.wording import t
 
@@ -65,7 +65,7 @@ def explanation(shown: rx.Var[Explanation]) -> rx.Component:
                 _table(
                     [t("explain.account"), t("explain.amount"), t("explain.balance")],
                     shown.ledger,
-                    lambda line: [line.account, money(line.amount), money(line.balance)],
+                    lambda line: [account_name(line.account), money(line.amount), money(line.balance)],
                 ),
             ),
             rx.fragment(),

@@ -25,7 +25,11 @@ def failed(message: rx.Var[str], retry: Any) -> rx.Component:
         rx.el.p(t("state.failed"), class_name="text-sm font-medium"),
         rx.el.p(message, class_name="max-w-md text-sm text-muted-foreground"),
         rx.el.button(
-            rx.icon("rotate-cw", size=14), t("action.retry"), type="button", on_click=retry, class_name=theme.BUTTON_SMALL
+            rx.icon("rotate-cw", size=14),
+            t("action.retry"),
+            type="button",
+            on_click=retry,
+            class_name=theme.BUTTON_SMALL,
         ),
         role="alert",
         class_name=theme.CARD + " flex flex-col items-center gap-2 px-6 py-12 text-center",
@@ -35,7 +39,9 @@ def failed(message: rx.Var[str], retry: Any) -> rx.Component:
 def empty_state(icon: str, title: rx.Var[str], text: rx.Var[str], action: rx.Component | None = None) -> rx.Component:
     """Say what will stand here and what to do next."""
     return rx.el.div(
-        rx.el.div(rx.icon(icon, size=20), class_name="rounded-lg border border-border bg-muted p-2.5 text-muted-foreground"),
+        rx.el.div(
+            rx.icon(icon, size=20), class_name="rounded-lg border border-border bg-muted p-2.5 text-muted-foreground"
+        ),
         rx.el.p(title, class_name="mt-1 text-sm font-medium"),
         rx.el.p(text, class_name="max-w-md text-sm text-muted-foreground"),
         rx.el.div(action, class_name="mt-2") if action is not None else rx.fragment(),

@@ -41,10 +41,7 @@ def table(columns: list[Column], rows: Any, cells: Any, *, label: rx.Var[str], o
     def row_of(row: rx.Var) -> rx.Component:
         props = {"on_click": on_open(row)} if on_open is not None else {}
         return rx.el.tr(
-            *(
-                rx.el.td(cell, class_name=_cell_class(column))
-                for column, cell in zip(columns, cells(row), strict=True)
-            ),
+            *(rx.el.td(cell, class_name=_cell_class(column)) for column, cell in zip(columns, cells(row), strict=True)),
             class_name="border-b border-border last:border-0 hover:bg-muted/60 transition-colors"
             + (" cursor-pointer" if on_open is not None else ""),
             **props,
@@ -58,7 +55,8 @@ def table(columns: list[Column], rows: Any, cells: Any, *, label: rx.Var[str], o
                         rx.el.th(
                             column.title,
                             scope="col",
-                            class_name=_cell_class(column) + " text-xs font-medium text-muted-foreground whitespace-nowrap",
+                            class_name=_cell_class(column)
+                            + " text-xs font-medium text-muted-foreground whitespace-nowrap",
                         )
                         for column in columns
                     ),

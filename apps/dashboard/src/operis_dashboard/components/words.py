@@ -6,7 +6,8 @@ from operis_dashboard.wording import t
 
 _SOURCES = ("free", "bonus", "paid", "refund", "manual", "voucher")
 _METERS = ("input", "cached_input", "output", "reasoning", "per_request")
-_KINDS = ("grant", "charge", "adjustment", "expiry", "refund")
+_ACCOUNTS = ("wallet", "revenue", "promotions", "adjustments")
+_KINDS = ("welcome", "charge", "adjustment", "expiry", "refund")
 
 
 def source_name(source: rx.Var[str]) -> rx.Var[str]:
@@ -15,6 +16,10 @@ def source_name(source: rx.Var[str]) -> rx.Var[str]:
 
 def meter_name(meter: rx.Var[str]) -> rx.Var[str]:
     return rx.match(meter, *((code, t(f"meter.{code}")) for code in _METERS), meter)
+
+
+def account_name(account: rx.Var[str]) -> rx.Var[str]:
+    return rx.match(account, *((code, t(f"account.{code}")) for code in _ACCOUNTS), account)
 
 
 def entry_kind(kind: rx.Var[str]) -> rx.Var[str]:

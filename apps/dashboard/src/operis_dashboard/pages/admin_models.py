@@ -7,16 +7,16 @@ from typing import Any
 
 import reflex as rx
 from msgspec import UNSET, UnsetType
+
 from operis_client import OperisError
 from operis_client.models import ModelRow, Price
-
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.controls import alert, field, submit, text_input
 from operis_dashboard.components.display import badge, moment, money
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, actions, table
-from operis_dashboard.formatting import Shown, Writer
+from operis_dashboard.formatting import NOTHING, Shown, Writer
 from operis_dashboard.forms import read_amount, read_field
 from operis_dashboard.layout import page
 from operis_dashboard.viewer import Viewer
@@ -209,7 +209,7 @@ def _row(model: ModelRow, writer: Writer) -> OfferRow:
         margin=" / ".join(
             (writer.margin(price.input, price.cost_input), writer.margin(price.output, price.cost_output))
             if price
-            else ("–", "–")
+            else (NOTHING, NOTHING)
         ),
         since=writer.moment(price.effective_from if price else None),
     )
@@ -289,7 +289,9 @@ def _table() -> rx.Component:
         lambda row: [
             rx.el.div(
                 rx.el.span(row.id, class_name="font-medium break-all"),
-                rx.el.span(row.upstreams, title=row.upstreams, class_name="max-w-64 truncate text-xs text-muted-foreground"),
+                rx.el.span(
+                    row.upstreams, title=row.upstreams, class_name="max-w-64 truncate text-xs text-muted-foreground"
+                ),
                 class_name="flex min-w-0 flex-col gap-0.5",
             ),
             badge(row.status),
@@ -347,13 +349,17 @@ def _add_dialog() -> rx.Component:
                 ),
                 field(
                     t("offers.id"),
-                    text_input("model_id", required=True, max_length=200, auto_complete="off", placeholder="openai/gpt-5-mini"),
+                    text_input(
+                        "model_id", required=True, max_length=200, auto_complete="off", placeholder="openai/gpt-5-mini"
+                    ),
                     name="model_id",
                     hint=t("offers.id_hint"),
                 ),
                 field(
                     t("offers.upstream_model"),
-                    text_input("upstream_model", required=True, max_length=200, auto_complete="off", placeholder="gpt-5-mini"),
+                    text_input(
+                        "upstream_model", required=True, max_length=200, auto_complete="off", placeholder="gpt-5-mini"
+                    ),
                     name="upstream_model",
                 ),
                 rx.el.div(

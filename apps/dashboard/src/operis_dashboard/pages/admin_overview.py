@@ -3,8 +3,8 @@
 from typing import Any
 
 import reflex as rx
-from operis_client import OperisError
 
+from operis_client import OperisError
 from operis_dashboard.charts import Chart, draw_days
 from operis_dashboard.components.cards import card, figure
 from operis_dashboard.components.charts import bar_chart
@@ -112,7 +112,10 @@ def _content() -> rx.Component:
             _count("admin.failed", AdminOverview.failed_requests, period, "/admin/requests?outcome=failed"),
             _count("admin.estimated", AdminOverview.estimated, period, "/admin/requests"),
             _count(
-                "admin.sign_ups", AdminOverview.sign_ups, t("admin.users_note", users=AdminOverview.users), "/admin/users"
+                "admin.sign_ups",
+                AdminOverview.sign_ups,
+                t("admin.users_note", users=AdminOverview.users),
+                "/admin/users",
             ),
             class_name="grid grid-cols-2 gap-4 md:grid-cols-3 xl:grid-cols-5",
         ),

@@ -6,15 +6,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 import reflex as rx
+
 from operis_client import OperisError
 from operis_client.models import AdminRequest
-
 from operis_dashboard import theme
 from operis_dashboard.components.display import badge, moment, money
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, pager, table
 from operis_dashboard.explaining import RequestRow, write_request
-from operis_dashboard.formatting import Shown, Writer
+from operis_dashboard.formatting import NOTHING, Shown, Writer
 from operis_dashboard.layout import page
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
@@ -95,7 +95,7 @@ def _row(found: AdminRequest, writer: Writer) -> CallRow:
         organization=found.organization_name,
         organization_id=found.organization_id,
         email=found.user_email or "",
-        upstream=found.upstream or "–",
+        upstream=found.upstream or NOTHING,
         cost=writer.money(found.cost),
         loss=writer.money(found.loss),
         lossy=bool(found.loss.strip("0.")),
@@ -204,7 +204,10 @@ def _table() -> rx.Component:
                 rx.cond(
                     row.lossy,
                     rx.el.span(
-                        t("allrequests.loss"), " ", money(row.loss), class_name="text-xs text-destructive whitespace-nowrap"
+                        t("allrequests.loss"),
+                        " ",
+                        money(row.loss),
+                        class_name="text-xs text-destructive whitespace-nowrap",
                     ),
                     rx.fragment(),
                 ),

@@ -6,16 +6,16 @@ from typing import Any
 from uuid import uuid4
 
 import reflex as rx
+
 from operis_client import ApiError, OperisError
 from operis_client.models import Upstream
-
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.controls import alert, field, submit, text_input
 from operis_dashboard.components.display import badge
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, actions, table
-from operis_dashboard.formatting import Writer
+from operis_dashboard.formatting import NOTHING, Writer
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
 from operis_dashboard.viewer import Viewer
@@ -94,9 +94,7 @@ class AdminUpstreams(Viewer):
             self.testing_id = ""
         if found.ok:
             latency = self._writer.milliseconds(found.latency_ms)
-            yield rx.toast.success(
-                self._say("upstreams.test_ok", name=name, latency=latency, models=len(found.models))
-            )
+            yield rx.toast.success(self._say("upstreams.test_ok", name=name, latency=latency, models=len(found.models)))
         else:
             reason = found.error or str(found.status)
             yield rx.toast.error(self._say("upstreams.test_failed", name=name, error=reason), duration=10_000)
@@ -146,8 +144,8 @@ def _row(upstream: Upstream, writer: Writer) -> UpstreamRow:
     return UpstreamRow(
         id=upstream.id,
         name=upstream.name,
-        base_url=upstream.base_url or "–",
-        key=f"…{upstream.api_key_last_four}" if upstream.api_key_last_four else "–",
+        base_url=upstream.base_url or NOTHING,
+        key=f"…{upstream.api_key_last_four}" if upstream.api_key_last_four else NOTHING,
         status="enabled" if upstream.enabled else "disabled",
         models=writer.count(upstream.models),
         testable=upstream.protocol != "echo",

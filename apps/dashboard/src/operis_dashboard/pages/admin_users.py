@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 import reflex as rx
+
 from operis_client import ApiError, OperisError
 from operis_client.models import UserRow
-
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.cards import facts
@@ -109,9 +109,7 @@ class AdminUsers(Viewer):
         key = self._attempt[2]
         try:
             adjustment = await self._ask(
-                lambda api: api.adjust_wallet(
-                    person.organization_id, amount=amount, reason=reason, idempotency_key=key
-                )
+                lambda api: api.adjust_wallet(person.organization_id, amount=amount, reason=reason, idempotency_key=key)
             )
         except OperisError as error:
             self.open_failure = self._explain(error)
@@ -235,8 +233,8 @@ def _table() -> rx.Component:
                     row.email,
                     type="button",
                     on_click=AdminUsers.open_user(row.id).stop_propagation,
-                    class_name="max-w-44 truncate text-left font-medium cursor-pointer hover:underline rounded-sm sm:max-w-72 "
-                    + theme.FOCUS,
+                    class_name="max-w-44 truncate text-left font-medium cursor-pointer hover:underline rounded-sm "
+                    "sm:max-w-72 " + theme.FOCUS,
                 ),
                 rx.el.span(row.name, class_name="max-w-44 truncate text-xs text-muted-foreground sm:max-w-72"),
                 class_name="flex flex-col gap-0.5",

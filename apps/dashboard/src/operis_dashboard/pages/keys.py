@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import reflex as rx
 from msgspec import UNSET
+
 from operis_client import ApiError, OperisError
 from operis_client.models import ApiKey
-
 from operis_dashboard import theme
 from operis_dashboard.components import code, dialogs
 from operis_dashboard.components.controls import alert, choice, field, select, submit, text_input
@@ -154,7 +154,9 @@ class Keys(Viewer):
         except OperisError as error:
             self.failure = self._explain(error)
             return
-        self.rows = [_row(key, self._writer, self._say("keys.all_models"), self._say("keys.never")) for key in found.items]
+        self.rows = [
+            _row(key, self._writer, self._say("keys.all_models"), self._say("keys.never")) for key in found.items
+        ]
         self.next = found.next or ""
         self.loaded, self.failure = True, ""
 
@@ -176,7 +178,11 @@ def _row(key: ApiKey, writer: Writer, all_models: str, never: str) -> KeyRow:
 @page(route="/keys", title="nav.keys", role="user", on_load=Keys.load)
 def keys() -> rx.Component:
     create = rx.el.button(
-        rx.icon("plus", size=16), t("keys.create"), type="button", on_click=Keys.open_mint(True), class_name=theme.BUTTON
+        rx.icon("plus", size=16),
+        t("keys.create"),
+        type="button",
+        on_click=Keys.open_mint(True),
+        class_name=theme.BUTTON,
     )
     return rx.fragment(
         rx.el.div(
@@ -264,7 +270,9 @@ def _mint_dialog() -> rx.Component:
             alert(Keys.mint_failure),
             field(
                 t("keys.name"),
-                text_input("key_name", required=True, max_length=100, placeholder=t("keys.name_example"), auto_complete="off"),
+                text_input(
+                    "key_name", required=True, max_length=100, placeholder=t("keys.name_example"), auto_complete="off"
+                ),
                 name="key_name",
             ),
             rx.el.fieldset(
@@ -279,7 +287,8 @@ def _mint_dialog() -> rx.Component:
                             on_change=lambda _checked: Keys.choose_model(model),
                         ),
                     ),
-                    class_name="grid max-h-40 grid-cols-1 gap-2 overflow-y-auto rounded border border-input p-3 sm:grid-cols-2",
+                    class_name="grid max-h-40 grid-cols-1 gap-2 overflow-y-auto rounded border border-input p-3 "
+                    "sm:grid-cols-2",
                 ),
                 rx.el.p(t("keys.models_hint"), class_name=theme.HINT + " mt-1.5"),
             ),

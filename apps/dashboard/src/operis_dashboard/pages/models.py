@@ -6,16 +6,16 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import reflex as rx
+
 from operis_client import OperisError
 from operis_client.models import Model
-
 from operis_dashboard import theme
 from operis_dashboard.components.controls import search_box
 from operis_dashboard.components.display import money
 from operis_dashboard.components.links import page_link
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, table
-from operis_dashboard.formatting import Shown, Writer
+from operis_dashboard.formatting import NOTHING, Shown, Writer
 from operis_dashboard.layout import page
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
@@ -65,8 +65,8 @@ def _row(model: Model, writer: Writer) -> ModelLine:
     return ModelLine(
         id=model.id,
         name=model.name,
-        context=writer.count(model.context_tokens) if model.context_tokens else "–",
-        max_output=writer.count(model.max_output_tokens) if model.max_output_tokens else "–",
+        context=writer.count(model.context_tokens) if model.context_tokens else NOTHING,
+        max_output=writer.count(model.max_output_tokens) if model.max_output_tokens else NOTHING,
         input=writer.price(model.input),
         cached=writer.price(model.cached_input),
         output=writer.price(model.output),
@@ -105,7 +105,11 @@ def models() -> rx.Component:
                 Models.rows,
                 lambda row: [
                     rx.el.div(
-                        page_link(row.id, href=row.playground, class_name="font-medium hover:underline rounded-sm " + theme.FOCUS),
+                        page_link(
+                            row.id,
+                            href=row.playground,
+                            class_name="font-medium hover:underline rounded-sm " + theme.FOCUS,
+                        ),
                         rx.cond(
                             row.name != row.id,
                             rx.el.span(row.name, class_name="text-xs text-muted-foreground"),

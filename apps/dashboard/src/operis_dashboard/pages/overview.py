@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import reflex as rx
+
 from operis_client import AsyncOperis, OperisError
 from operis_client.models import Model, Page, Usage, Wallet
-
 from operis_dashboard import theme
 from operis_dashboard.charts import Chart, draw_days
 from operis_dashboard.components.cards import card, figure

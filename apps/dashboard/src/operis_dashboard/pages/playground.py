@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import reflex as rx
-from operis_client import ApiError, OperisError
 
+from operis_client import ApiError, OperisError
 from operis_dashboard import runtime, theme
 from operis_dashboard.chatting import (
     MESSAGES_MAX,
@@ -26,7 +26,7 @@ from operis_dashboard.components.controls import alert, field, text_input
 from operis_dashboard.components.display import money
 from operis_dashboard.components.links import page_link
 from operis_dashboard.components.markdown import markdown
-from operis_dashboard.formatting import exact
+from operis_dashboard.formatting import NOTHING, exact
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
 from operis_dashboard.snippets import Snippets, write_calls
@@ -276,7 +276,8 @@ def _line(line: rx.Var[ChatLine]) -> rx.Component:
         rx.el.div(
             rx.el.p(
                 line.text,
-                class_name="max-w-[85%] whitespace-pre-wrap break-words rounded-2xl rounded-br-sm bg-muted px-4 py-2.5 text-sm",
+                class_name="max-w-[85%] whitespace-pre-wrap break-words rounded-2xl rounded-br-sm bg-muted px-4 "
+                "py-2.5 text-sm",
             ),
             class_name="flex justify-end",
         ),
@@ -426,7 +427,7 @@ def _parameters() -> rx.Component:
                         "max_tokens",
                         input_mode="numeric",
                         pattern="[0-9]*",
-                        placeholder="–",
+                        placeholder=NOTHING,
                         value=Playground.max_tokens,
                         on_change=Playground.write_max_tokens,
                     ),

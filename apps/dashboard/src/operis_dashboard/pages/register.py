@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import reflex as rx
-from operis_client import OperisError
 
+from operis_client import OperisError
 from operis_dashboard import runtime, theme
 from operis_dashboard.components.controls import alert, field, submit, text_input
 from operis_dashboard.components.links import page_link

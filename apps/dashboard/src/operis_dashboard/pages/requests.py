@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import reflex as rx
+
 from operis_client import AsyncOperis, OperisError
 from operis_client.models import ApiKey, Model, Page, Request
-
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.controls import alert
@@ -218,8 +218,8 @@ def _table() -> rx.Component:
                 moment(row.at),
                 type="button",
                 on_click=Requests.open_request(row.id).stop_propagation,
-                class_name="cursor-pointer rounded-sm underline decoration-border underline-offset-4 hover:decoration-foreground "
-                + theme.FOCUS,
+                class_name="cursor-pointer rounded-sm underline decoration-border underline-offset-4 "
+                "hover:decoration-foreground " + theme.FOCUS,
             ),
             rx.el.span(row.model, class_name="font-medium break-all"),
             rx.el.span(

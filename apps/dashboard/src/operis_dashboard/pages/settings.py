@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 import reflex as rx
-from operis_client import OperisError
 
+from operis_client import OperisError
 from operis_dashboard import runtime, theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.cards import card

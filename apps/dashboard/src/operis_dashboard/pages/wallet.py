@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import reflex as rx
+
 from operis_client import AsyncOperis, OperisError
 from operis_client.models import Grant, Page, Wallet, WalletEntry
-
 from operis_dashboard import theme
 from operis_dashboard.components.cards import card, figure
 from operis_dashboard.components.display import moment, money, quiet_badge
@@ -167,7 +167,9 @@ def _grants() -> rx.Component:
                         aria_hidden=True,
                     ),
                     rx.el.p(
-                        t("wallet.expires"), " ", rx.el.span(grant.expires.text, title=grant.expires.exact),
+                        t("wallet.expires"),
+                        " ",
+                        rx.el.span(grant.expires.text, title=grant.expires.exact),
                         class_name=theme.HINT,
                     ),
                     class_name="flex flex-col gap-2 border-b border-border py-3 first:pt-0 last:border-0 last:pb-0",
