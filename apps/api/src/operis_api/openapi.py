@@ -33,9 +33,9 @@ config = OpenAPIConfig(
 def describe(app: Litestar) -> dict[str, object]:
     """Return the whole document, in a stable order."""
     document = app.openapi_schema.to_schema()
-    paths = cast("dict[str, dict[str, dict[str, object]]]", document["paths"])
+    paths: dict[str, dict[str, dict[str, object]]] = document["paths"]
     _rename(paths, "/api/v1/admin/models/{model_path}", "/api/v1/admin/models/{model_id}/upstreams")
-    paths["/v1/chat/completions"] = {"post": cast("dict[str, object]", _CHAT)}
+    paths["/v1/chat/completions"] = {"post": _CHAT}
     schemas = document["components"]["schemas"]
     schemas["Problem"] = _PROBLEM_SCHEMA
     schemas["OpenAIError"] = _OPENAI_ERROR_SCHEMA

@@ -11,6 +11,7 @@ from litestar.params import JSONBody, Parameter
 from msgspec import UNSET
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from operis_api.access.identity import Identity
 from operis_api.accounts.registering import verify_user
@@ -164,11 +165,13 @@ async def _read_user(session: AsyncSession, user_id: UUID) -> UserRow:
 
 def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
     """Select users with the organization that is their own: the oldest they made."""
+    made = aliased(Organization)
     own = (
-        select(Organization.id)
-        .where(Organization.owner_id == User.id)
-        .order_by(Organization.created_at)
+        select(made.id)
+        .where(made.owner_id == User.id)
+        .order_by(made.created_at)
         .limit(1)
+        .correlate(User)
         .scalar_subquery()
     )
     spent = (
@@ -186,6 +189,7 @@ def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
         select(
             User, Organization.id, Organization.name, WalletRow.available_nano, WalletRow.held_nano, spent, keys, seen
         )
+        .select_from(User)
         .join(Organization, Organization.id == own)
         .join(WalletRow, WalletRow.organization_id == Organization.id)
     )

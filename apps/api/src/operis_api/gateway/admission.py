@@ -30,12 +30,15 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     organization_id: UUID | None
     address: str | None
     agent: str | None
+    began_at: float
+    """When the request arrived, on the monotonic clock."""
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     """A call with its durable hold."""
 
     hold_id: UUID
+    began_at: float
     caller: Caller
     offer: Offer
     price: Price
@@ -54,13 +57,16 @@ class Admissions:
         self._keys = keys
         self._holds = holds
 
-    async def admit(self, request: ChatRequest, origin: Origin) -> Admitted:
+    async def authenticate(self, origin: Origin, *, fresh: bool = False) -> Caller:
+        """Return who calls; raises where the credential is not good."""
+        return await self._keys.authenticate(origin.credential, origin.organization_id, fresh=fresh)
+
+    async def admit(self, request: ChatRequest, caller: Caller, origin: Origin) -> Admitted:
         """Return the call with its hold in place, or raise why not. A refused call consumed nothing."""
-        caller = await self._keys.authenticate(origin.credential, origin.organization_id)
         for _ in range(STALE_TRIES):
             offer = await self._find_offer(request.model)
             if caller.models and offer.id not in caller.models:
-                caller = await self._keys.authenticate(origin.credential, origin.organization_id, fresh=True)
+                caller = await self.authenticate(origin, fresh=True)
                 if caller.models and offer.id not in caller.models:
                     raise ModelNotAllowed(f"This key may not use {offer.id}.", model=offer.id)
             price = offer.price_at(datetime.now(UTC))
@@ -76,7 +82,7 @@ class Admissions:
                 case "catalog_changed":
                     await self._catalog.refresh()
                 case "key_changed" | "key_revoked" | "key_expired":
-                    caller = await self._keys.authenticate(origin.credential, origin.organization_id, fresh=True)
+                    caller = await self.authenticate(origin, fresh=True)
                 case "user_suspended" | "organization_suspended":
                     raise CallerSuspended("The user or the organization is suspended; ask the operator.")
                 case decision:
@@ -151,6 +157,7 @@ def _admitted(
         limit = quoted.quote.affordable_tokens(placement.amount_nano) if lowered else default
     return Admitted(
         hold_id=origin.request_id,
+        began_at=origin.began_at,
         caller=caller,
         offer=offer,
         price=price,

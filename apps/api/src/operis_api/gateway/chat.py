@@ -16,8 +16,9 @@ from operis_api.gateway.admission import Admissions, Admitted, Origin
 from operis_api.gateway.chat_request import ChatRequest
 from operis_api.gateway.errors import UpstreamFailed
 from operis_api.gateway.live import LiveCalls
-from operis_api.gateway.metering import AnswerMeter, StreamMeter
+from operis_api.gateway.metering import AnswerMeter, StreamMeter, is_given
 from operis_api.gateway.upstreams import AttemptFailed, Protocolled, Reply
+from operis_api.keys.authentication import Caller
 from operis_api.kit.errors import DomainError, Unavailable
 from operis_api.kit.money import format_nano
 from operis_api.ledger.holds import Holds, Settled, Settlement
@@ -56,18 +57,22 @@ class Chat:
         self._live = live
         self._protocols = protocols
 
-    async def complete(self, request: ChatRequest, origin: Origin) -> tuple[bytes, dict[str, str]]:
+    async def authenticate(self, origin: Origin) -> Caller:
+        """Return who calls, before the body is even read."""
+        return await self._admissions.authenticate(origin)
+
+    async def complete(self, request: ChatRequest, caller: Caller, origin: Origin) -> tuple[bytes, dict[str, str]]:
         """Answer a call that is not streamed; returns body and headers."""
-        call = Call(request, await self._admissions.admit(request, origin), self._holds, self._live)
+        call = Call(request, await self._admissions.admit(request, caller, origin), self._holds, self._live)
         async with call:
             meter, body = await self._read_answer(call)
             settled = await call.settle("completed", meter)
         cost = format_nano(settled.charged_nano)
         return _with_cost(body, meter.usage, cost), {**call.headers, "x-operis-charge": cost}
 
-    async def stream(self, request: ChatRequest, origin: Origin, client: Client) -> None:
+    async def stream(self, request: ChatRequest, caller: Caller, origin: Origin, client: Client) -> None:
         """Answer a streamed call. Raises only before the stream begins; later failures are told inside it."""
-        call = Call(request, await self._admissions.admit(request, origin), self._holds, self._live)
+        call = Call(request, await self._admissions.admit(request, caller, origin), self._holds, self._live)
         async with call:
             meter = StreamMeter(request.prompt_tokens_estimate)
             reply, chunks, first = await self._open_stream(call, meter)
@@ -149,7 +154,7 @@ class Call:
         self._holds = holds
         self._lives = live
         self.live = live.add(admitted.caller.organization_id, admitted.hold_id)
-        self._began_at = time.monotonic()
+        self._began_at = admitted.began_at
         self._attempt_began_at = self._began_at
         self._attempts: list[dict[str, object]] = []
         self._route: Route | None = None
@@ -331,8 +336,8 @@ def _usage_object(usage: Meters, cost: str) -> dict[str, object]:
 def _with_cost(answer: bytes, usage: Meters, cost: str) -> bytes:
     """Return an answer or chunk with `cost` in its usage object, everything else as it was."""
     members = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
-    given = members.get("usage")
-    if given is None or bytes(given) == b"null":
+    given = members.get("usage", msgspec.Raw())
+    if not is_given(given):
         members["usage"] = msgspec.Raw(msgspec.json.encode(_usage_object(usage, cost)))
     else:
         object_ = msgspec.json.decode(given, type=dict[str, msgspec.Raw])

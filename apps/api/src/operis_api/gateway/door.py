@@ -1,5 +1,6 @@
 """One HTTP exchange with a gateway client, on bare ASGI: its body, its credential, its answer in OpenAI's envelope."""
 
+import time
 from collections.abc import Mapping
 from typing import cast
 from uuid import UUID
@@ -39,6 +40,7 @@ class Door:
         self._headers = dict(scope["headers"])
         self._state = cast("dict[str, object]", scope["state"])
         self._begun = False
+        self._began_at = time.monotonic()
 
     @property
     def request_id(self) -> UUID:
@@ -52,6 +54,7 @@ class Door:
             organization_id=self._organization_id(),
             address=cast("str | None", self._state.get("client_address")),
             agent=self._text(b"user-agent")[:AGENT_CHARACTERS_MAX] or None,
+            began_at=self._began_at,
         )
 
     async def read_body(self) -> bytes:

@@ -8,6 +8,7 @@ from operis_api.catalog.pricing import COUNT_MAX, Meters
 from operis_api.gateway.chat_request import estimate_tokens
 
 EVENT_BYTES_MAX = 8 * 1024 * 1024
+_ABSENT = msgspec.Raw()
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -32,7 +33,7 @@ class _Delta(msgspec.Struct):
     content: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
-    tool_calls: msgspec.Raw | None = None
+    tool_calls: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -45,8 +46,8 @@ class _Answer(msgspec.Struct):
     """A whole answer or one chunk of a stream."""
 
     choices: list[_Choice] = []
-    usage: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
+    usage: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
 
 
 _answers = msgspec.json.Decoder(_Answer)
@@ -82,6 +83,11 @@ def read_usage(raw: msgspec.Raw | bytes) -> Meters | None:
     return meters if all(0 <= count <= COUNT_MAX for count in counts) else None
 
 
+def is_given(member: msgspec.Raw) -> bool:
+    """Tell whether a member is there and not null."""
+    return bool(member) and bytes(member) != b"null"
+
+
 class AnswerMeter:
     """Collects what an answer used and how it ended, from its bytes."""
 
@@ -109,7 +115,7 @@ class AnswerMeter:
             answer = _answers.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        if answer.error is not None and bytes(answer.error) != b"null":
+        if is_given(answer.error):
             self.failed = True
         for choice in answer.choices:
             self.answered = True
@@ -117,14 +123,14 @@ class AnswerMeter:
             part = choice.delta or choice.message
             if part is not None:
                 self._text_bytes += _text_bytes(part)
-        if answer.usage is not None:
+        if is_given(answer.usage):
             self.reported = read_usage(answer.usage) or self.reported
         return answer
 
 
 def _text_bytes(part: _Delta) -> int:
     found = sum(len(text.encode()) for text in (part.content, part.reasoning_content, part.refusal) if text)
-    return found + (len(bytes(part.tool_calls)) if part.tool_calls is not None else 0)
+    return found + (len(part.tool_calls) if is_given(part.tool_calls) else 0)
 
 
 class StreamMeter(AnswerMeter):
@@ -169,7 +175,7 @@ class StreamMeter(AnswerMeter):
         if answer is None or self.failed:
             self.failed = True
             return False
-        if not answer.choices and answer.usage is not None:
+        if not answer.choices and is_given(answer.usage):
             self.usage_event = payload
             return False
         if self.first_chunk is None:

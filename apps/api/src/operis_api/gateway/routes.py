@@ -33,12 +33,14 @@ async def create_chat_completion(scope: Scope, receive: Receive, send: Send) -> 
             raise MethodNotAllowed("Use POST.")  # one door renders every refusal
         chat = cast("Chat", http["litestar_app"].state["chat"])
         origin = door.origin()
+        caller = await chat.authenticate(origin)
         request = ChatRequest(await door.read_body())
         if request.streamed:
-            await chat.stream(request, origin, Client(door.begin_stream, door.send_chunk, door.wait_until_left))
+            client = Client(door.begin_stream, door.send_chunk, door.wait_until_left)
+            await chat.stream(request, caller, origin, client)
             await door.end_stream()
         else:
-            body, headers = await chat.complete(request, origin)
+            body, headers = await chat.complete(request, caller, origin)
             await door.answer(200, body, headers)
     except ClientLeft:
         return
