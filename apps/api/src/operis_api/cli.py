@@ -136,13 +136,10 @@ def db() -> None:
 @click.confirmation_option(prompt="Delete all data of this local run?")
 def reset() -> None:
     """Delete all data of the embedded database; nothing may be using it."""
-    from operis_api.migrating import recreate_database  # noqa: PLC0415
-
     settings = read_settings()
     if settings.database_url is not None:
         raise SettingError("DATABASE_URL is set; `operis db reset` is for the embedded database alone.")
-    with EmbeddedPostgres(settings.home) as postgres:
-        asyncio.run(recreate_database(postgres.owner_url()))
+    EmbeddedPostgres(settings.home).reset()
     click.echo("The embedded database is empty; the next `make up` starts anew.")
 
 

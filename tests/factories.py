@@ -1,0 +1,48 @@
+"""People and keys for tests, made through the public door."""
+
+import secrets
+from dataclasses import dataclass
+
+from operis_client import AsyncOperis
+from tests.running import Api
+
+PASSWORD = "a long enough password"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A signed-up, signed-in user with their own organization."""
+
+    client: AsyncOperis
+    user_id: str
+    organization_id: str
+    email: str
+
+    async def available(self) -> str:
+        return (await self.client.get_wallet()).available
+
+
+def new_email() -> str:
+    return f"ada.{secrets.token_hex(6)}@example.com"
+
+
+async def sign_up(api: Api, *, name: str = "Ada Lovelace") -> Account:
+    email = new_email()
+    client = api.client()
+    me = await client.register(email=email, password=PASSWORD, name=name)
+    client.token = (await client.login(email=email, password=PASSWORD)).access_token
+    return Account(client, me.user.id, me.organization.id, email)
+
+
+async def mint(account: Account, *, name: str = "test") -> str:
+    """Return the secret of a new key."""
+    return (await account.client.mint_key(name=name)).secret
+
+
+async def set_balance(admin: AsyncOperis, account: Account, credits: str) -> None:
+    """Make the account's wallet hold exactly this much."""
+    available = (await account.client.get_wallet()).available
+    if available != "0":
+        await admin.adjust_wallet(account.organization_id, amount=f"-{available}", reason="empty for a test")
+    if credits != "0":
+        await admin.adjust_wallet(account.organization_id, amount=credits, reason="fill for a test")

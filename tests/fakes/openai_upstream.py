@@ -1,0 +1,138 @@
+"""A provider that speaks OpenAI's protocol over real HTTP, and misbehaves on demand."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+API_KEY = "sk-upstream-secret-1234"
+
+
+@dataclass
+class Script:
+    """What the provider does with the next calls."""
+
+    words: list[str] = field(default_factory=lambda: ["The ", "answer ", "is ", "42."])
+    usage: dict[str, Any] | None = field(
+        default_factory=lambda: {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+    )
+    status: int = 200
+    error: str = "the provider's own words"
+    retry_after: str | None = None
+    seconds_between_words: float = 0.0
+    break_after_words: int | None = None
+    """Reset the connection after so many words."""
+    error_after_words: int | None = None
+    newline: str = "\n"
+    split_bytes: int | None = None
+    """Send the stream in pieces of this size, wherever that cuts."""
+    raw_answer: bytes | None = None
+
+
+class OpenAIUpstream:
+    def __init__(self) -> None:
+        self.script = Script()
+        self.calls: list[dict[str, Any]] = []
+        self.base_url = ""
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") != f"Bearer {API_KEY}":
+            return web.json_response({"error": {"message": "Incorrect API key provided"}}, status=401)
+        body = await request.json()
+        self.calls.append(body)
+        script = self.script
+        if script.status != 200:
+            headers = {"Retry-After": script.retry_after} if script.retry_after else {}
+            return web.json_response({"error": {"message": script.error}}, status=script.status, headers=headers)
+        if script.raw_answer is not None:
+            return web.Response(body=script.raw_answer, content_type="application/json")
+        if body.get("stream"):
+            return await self._stream(request, body, script)
+        return web.json_response(
+            {
+                "id": "chatcmpl-1",
+                "object": "chat.completion",
+                "created": 1,
+                "model": body["model"],
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": "".join(script.words)},
+                        "finish_reason": "stop",
+                    }
+                ],
+                **({"usage": script.usage} if script.usage else {}),
+                "provider_extra": {"kept": True},
+            }
+        )
+
+    async def models(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") != f"Bearer {API_KEY}":
+            return web.json_response({"error": {"message": "Incorrect API key provided"}}, status=401)
+        return web.json_response({"object": "list", "data": [{"id": "real-model", "object": "model"}]})
+
+    async def _stream(self, request: web.Request, body: dict[str, Any], script: Script) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        events = [self._chunk(body, {"role": "assistant", "content": ""})]
+        for nth, word in enumerate(script.words):
+            if script.error_after_words == nth:
+                await self._write(response, [{"error": {"message": script.error}}], script)
+                return response
+            if script.break_after_words == nth:
+                await self._write(response, events, script)
+                assert request.transport is not None
+                request.transport.abort()
+                return response
+            events.append(self._chunk(body, {"content": word}))
+            if script.seconds_between_words:
+                await self._write(response, events, script)
+                events = []
+                await asyncio.sleep(script.seconds_between_words)
+        events.append(self._chunk(body, {}, "stop"))
+        asked = (body.get("stream_options") or {}).get("include_usage")
+        if asked and script.usage:
+            events.append({**self._frame(body), "choices": [], "usage": script.usage})
+        await self._write(response, events, script, end="data: [DONE]" + script.newline * 2)
+        await response.write_eof()
+        return response
+
+    async def _write(
+        self, response: web.StreamResponse, events: list[dict[str, Any]], script: Script, end: str = ""
+    ) -> None:
+        text = "".join(f"data: {json.dumps(event, ensure_ascii=False)}{script.newline * 2}" for event in events) + end
+        raw = text.encode()
+        size = script.split_bytes or len(raw) or 1
+        for start in range(0, len(raw), size):
+            await response.write(raw[start : start + size])
+            if script.split_bytes:
+                await asyncio.sleep(0)
+
+    def _chunk(self, body: dict[str, Any], delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
+        return {**self._frame(body), "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+    def _frame(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
+
+
+@asynccontextmanager
+async def run_openai_upstream() -> AsyncGenerator[OpenAIUpstream]:
+    upstream = OpenAIUpstream()
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    app.router.add_post("/v1/chat/completions", upstream.chat)
+    app.router.add_get("/v1/models", upstream.models)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site._server is not None
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    upstream.base_url = f"http://127.0.0.1:{port}/v1"
+    try:
+        yield upstream
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,164 @@
+"""Real processes for tests: a database built by the migrations, and the API on a port of its own."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import httpx
+import msgspec
+from openai import AsyncOpenAI
+
+from operis_api.bootstrap import create_admin
+from operis_api.migrating import upgrade, with_database
+from operis_api.settings import read_settings
+from operis_client import AsyncOperis
+from operis_db.embedded import EmbeddedPostgres
+
+ADMIN_EMAIL = "admin@example.com"
+ADMIN_PASSWORD = "correct horse battery staple"
+START_SECONDS = 60
+
+
+class Database(msgspec.Struct, frozen=True):
+    """One database, seen by its three roles."""
+
+    app_url: str
+    owner_url: str
+    superuser_url: str
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Read as the superuser, for facts no route shows."""
+        connection = await asyncpg.connect(self.superuser_url)
+        try:
+            return await connection.fetch(query, *arguments)
+        finally:
+            await connection.close()
+
+
+class Api:
+    """A running API process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, base_url: str, database: Database, log: Path) -> None:
+        self.process = process
+        self.base_url = base_url
+        self.database = database
+        self.log = log
+        self.http = httpx.AsyncClient(timeout=60)
+        self._sdks: list[AsyncOpenAI] = []
+
+    def client(self, token: str | None = None) -> AsyncOperis:
+        return AsyncOperis(self.base_url, token=token, http=self.http)
+
+    def openai(self, secret: str) -> AsyncOpenAI:
+        """Return the official SDK, without its retries: each refusal is seen."""
+        sdk = AsyncOpenAI(base_url=f"{self.base_url}/v1", api_key=secret, max_retries=0)
+        self._sdks.append(sdk)
+        return sdk
+
+    async def close_clients(self) -> None:
+        await self.http.aclose()
+        for sdk in self._sdks:
+            await sdk.close()
+
+    async def sign_in(self, email: str, password: str) -> AsyncOperis:
+        client = self.client()
+        client.token = (await client.login(email=email, password=password)).access_token
+        return client
+
+    async def admin(self) -> AsyncOperis:
+        return await self.sign_in(ADMIN_EMAIL, ADMIN_PASSWORD)
+
+    async def kill(self) -> None:
+        """End the process at once, as a power cut would."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """End the process as an operator would; returns its exit code."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.process.wait(), 60)
+
+
+async def make_database(postgres: EmbeddedPostgres) -> Database:
+    """Make a database by the migrations, with its first administrator."""
+    name = f"test_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(postgres.owner_url("postgres"))
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    database = Database(
+        app_url=with_database(postgres.app_url(), name),
+        owner_url=with_database(postgres.owner_url(), name),
+        superuser_url=with_database(postgres.superuser_url(), name),
+    )
+    with tempfile.TemporaryDirectory() as home:
+        settings = read_settings(environment(database, Path(home), 3001))
+        await upgrade(settings)
+        await create_admin(settings, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+    return database
+
+
+def environment(database: Database, home: Path, port: int, **settings: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database.app_url,
+        "OPERIS_MIGRATE_DATABASE_URL": database.owner_url,
+        "OPERIS_HOME": str(home),
+        "OPERIS_API_PORT": str(port),
+        "OPERIS_DASHBOARD_PORT": str(port + 1 if port < 65535 else port - 1),
+        "OPERIS_SECRET_KEY": "for-tests-alone-0123456789-abcdefghijklmnop",
+        **settings,
+    }
+
+
+@asynccontextmanager
+async def run_api(database: Database, **settings: str) -> AsyncGenerator[Api]:
+    """Run the API with these settings until the block ends."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as home:
+        log = Path(home) / "api.log"
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "operis_api.cli",
+                "api",
+                env=environment(database, Path(home), port, **settings),
+                stdout=output,
+                stderr=output,
+            )
+        api = Api(process, f"http://127.0.0.1:{port}", database, log)
+        try:
+            await wait_until_ready(api)
+            yield api
+        finally:
+            await api.close_clients()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def wait_until_ready(api: Api) -> None:
+    async with httpx.AsyncClient() as http:
+        for _ in range(START_SECONDS * 20):
+            assert api.process.returncode is None, f"the API ended: {api.log.read_text()}"
+            with contextlib.suppress(httpx.TransportError):
+                if (await http.get(f"{api.base_url}/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.05)
+    raise AssertionError(f"the API is not ready after {START_SECONDS} seconds: {api.log.read_text()}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
