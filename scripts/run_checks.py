@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 MEMBERS = sorted(path.parent for group in ("apps", "packages") for path in ROOT.glob(f"{group}/*/pyproject.toml"))
 
+LINES_MAX = 80
+"""Of what one check found; the tool itself shows the rest."""
+
 Findings = str
 """What a check complains about; empty when it is content."""
 Check = Callable[[], Findings]
@@ -90,7 +93,9 @@ def main(names: list[str]) -> int:
         print(f"{name:<14}{'failed' if findings else 'ok':<8}{time.monotonic() - began:6.1f} s", flush=True)
         if findings:
             failed.append(name)
-            print("\n".join(f"    {line}" for line in findings.splitlines()), flush=True)
+            lines = findings.splitlines()
+            more = [f"... and {len(lines) - LINES_MAX} lines more"] if len(lines) > LINES_MAX else []
+            print("\n".join(f"    {line}" for line in (*lines[:LINES_MAX], *more)), flush=True)
     print(f"check: {', '.join(failed)} failed" if failed else "check: all ok")
     return 1 if failed else 0
 
