@@ -84,8 +84,9 @@ def run_pytest(arguments: list[str], *, may_be_empty: bool) -> Outcome:
         report = Path(directory, "report.xml")
         command = [sys.executable, "-m", "pytest", *arguments, f"--junitxml={report}", "-o", "junit_family=xunit2"]
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
-        if status == NOTHING_COLLECTED and may_be_empty:
-            status = 0
+        if status == NOTHING_COLLECTED:
+            say(f"nothing is marked so that `pytest {' '.join(arguments[:2])}` would run it")
+            status = 0 if may_be_empty else 1
         if not report.exists():  # pytest itself could not run
             return Outcome(0, 0, 1, 0, status or 1)
         counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
