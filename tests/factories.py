@@ -39,10 +39,10 @@ async def mint(account: Account, *, name: str = "test") -> str:
     return (await account.client.mint_key(name=name)).secret
 
 
-async def set_balance(admin: AsyncOperis, account: Account, credits: str) -> None:
+async def set_balance(admin: AsyncOperis, account: Account, amount: str) -> None:
     """Make the account's wallet hold exactly this much."""
     available = (await account.client.get_wallet()).available
     if available != "0":
         await admin.adjust_wallet(account.organization_id, amount=f"-{available}", reason="empty for a test")
-    if credits != "0":
-        await admin.adjust_wallet(account.organization_id, amount=credits, reason="fill for a test")
+    if amount != "0":
+        await admin.adjust_wallet(account.organization_id, amount=amount, reason="fill for a test")

@@ -16,9 +16,12 @@ import asyncpg
 import httpx
 import msgspec
 from openai import AsyncOpenAI
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.bootstrap import create_admin
-from operis_api.migrating import upgrade, with_database
+from operis_api.kit.sessions import create_engine
+from operis_api.ledger.invariants import verify_books
+from operis_api.migrating import APP_ROLE, upgrade, with_database
 from operis_api.settings import read_settings
 from operis_client import AsyncOperis
 from operis_db.embedded import EmbeddedPostgres
@@ -42,6 +45,15 @@ class Database(msgspec.Struct, frozen=True):
             return await connection.fetch(query, *arguments)
         finally:
             await connection.close()
+
+
+    async def broken_invariants(self) -> list[str]:
+        """Return what `operis verify` finds."""
+        engine = create_engine(self.app_url, APP_ROLE)
+        async with AsyncSession(engine) as session:
+            report = await verify_books(session)
+        await engine.dispose()
+        return [f"{check.name}: {finding}" for check in report.checks for finding in check.findings]
 
 
 class Api:

@@ -94,7 +94,8 @@ class OpenAIUpstream:
                 events = []
                 await asyncio.sleep(script.seconds_between_words)
         events.append(self._chunk(body, {}, "stop"))
-        asked = (body.get("stream_options") or {}).get("include_usage")
+        options: dict[str, Any] = body.get("stream_options") or {}
+        asked = options.get("include_usage")
         if asked and script.usage:
             events.append({**self._frame(body), "choices": [], "usage": script.usage})
         await self._write(response, events, script, end="data: [DONE]" + script.newline * 2)
@@ -125,13 +126,10 @@ async def run_openai_upstream() -> AsyncGenerator[OpenAIUpstream]:
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post("/v1/chat/completions", upstream.chat)
     app.router.add_get("/v1/models", upstream.models)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert site._server is not None
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-    upstream.base_url = f"http://127.0.0.1:{port}/v1"
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    upstream.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     try:
         yield upstream
     finally:

@@ -1,5 +1,8 @@
 """The story a stranger lives through first, by the typed client and the official OpenAI SDK."""
 
+from decimal import Decimal
+from typing import cast
+
 import pytest
 from openai import APIStatusError
 
@@ -66,10 +69,9 @@ async def test_somebody_signs_up_chats_runs_dry_and_goes_on_with_an_administrato
         )
     assert refusal.value.status_code == 402
     assert refusal.value.code == "insufficient_credits"
-    body = refusal.value.body
-    assert isinstance(body, dict)
+    body = cast("dict[str, object]", refusal.value.body)
     assert (body["available"], body["held"], body["affordable_output_tokens"]) == ("0.000001", "0", 0)
-    assert float(body["required"]) > 0.0001
+    assert Decimal(str(body["required"])) > Decimal("0.0001")
     assert provider.calls == []
 
     found = (await admin.list_users(search=ada.email)).items[0]
@@ -107,4 +109,4 @@ async def test_a_charge_is_explained_down_to_its_ledger_lines(
         ("wallet", "-0.000315"),
     ]
     assert [(grant.source, grant.amount) for grant in explained.burnt] == [("bonus", "0.000315")]
-    assert float(explained.hold) >= 0.000315
+    assert Decimal(explained.hold) >= Decimal(explained.request.charge)

@@ -4,6 +4,7 @@ import asyncio
 import difflib
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -43,6 +44,8 @@ def api(host: str) -> None:
     settings = read_settings()
     if settings.database_url is None:
         raise SettingError("DATABASE_URL is not set; set it, or use `operis up`, which starts an embedded PostgreSQL.")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn raises them again when it has stopped: a stop is no failure
     uvicorn.run(
         "operis_api.app:create_app",
         factory=True,

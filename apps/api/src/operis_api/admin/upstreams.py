@@ -1,12 +1,12 @@
 """Upstreams, for operators. Their credentials go in and never come out."""
 
 import time
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 from uuid import UUID
 
-from litestar import Router, get, patch, post
+from litestar import Response, Router, get, patch, post
 from litestar.datastructures import State
-from litestar.params import JSONBody
+from litestar.params import JSONBody, Parameter
 from msgspec import UNSET
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -21,8 +21,10 @@ from operis_api.gateway.upstreams import AttemptFailed
 from operis_api.gateway.upstreams.openai import OpenAiProtocol
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import InvalidField, NotFound
+from operis_api.kit.idempotency import Replay, read_body
 from operis_api.kit.ids import new_id
 from operis_api.kit.network import check_host, check_url
+from operis_api.kit.origin import AnyRequest
 from operis_api.kit.paging import Page
 from operis_api.kit.sessions import Sessions
 from operis_api.settings import Settings
@@ -30,6 +32,8 @@ from operis_db import catalog as tables
 
 NAME_CHARACTERS_MAX = 80
 LISTED_MODELS_MAX = 100
+LAST_FOUR_OF_MIN = 12
+"""Of a shorter credential the last four characters would say too much; nothing of it is shown."""
 
 
 @get("/upstreams", operation_id="list_upstreams")
@@ -47,18 +51,28 @@ async def list_upstreams(session: AsyncSession) -> Page[Upstream]:
 
 @post("/upstreams", operation_id="create_upstream")
 async def create_upstream(
-    identity: Identity, state: State, session: AsyncSession, data: JSONBody[CreateUpstreamBody]
-) -> Upstream:
+    request: AnyRequest,
+    identity: Identity,
+    state: State,
+    session: AsyncSession,
+    data: JSONBody[CreateUpstreamBody],
+    idempotency_key: Annotated[str | None, Parameter(header="Idempotency-Key")] = None,
+) -> Response[Upstream]:
     """Add an upstream. Its address is refused unless it is public or in OPERIS_UPSTREAM_ALLOWED_NETWORKS."""
+    address = await _check_address(state, data.base_url)  # asks the name server: before the transaction begins
+    vault = cast("Vault", state["vault"])
+    replay = Replay(session, vault, user_id=identity.user_id, operation="create_upstream", key=idempotency_key)
+    if kept := await replay.answer(await read_body(request)):
+        return cast("Response[Upstream]", kept)
     await touch_catalog(session)
     upstream_id, api_key = new_id(), _clean_api_key(data.api_key)
     row = tables.Upstream(
         id=upstream_id,
         name=_clean_name(data.name),
         protocol=data.protocol,
-        base_url=await _check_address(state, data.base_url),
-        api_key_encrypted=seal_api_key(cast("Vault", state["vault"]), upstream_id, api_key),
-        api_key_last_four=api_key[-4:],
+        base_url=address,
+        api_key_encrypted=seal_api_key(vault, upstream_id, api_key),
+        api_key_last_four=_last_four(api_key),
         enabled=True,
     )
     session.add(row)
@@ -71,7 +85,7 @@ async def create_upstream(
         target=("upstream", upstream_id),
         after={"name": row.name, "base_url": row.base_url, "api_key_last_four": row.api_key_last_four},
     )
-    return _upstream(row, 0)
+    return cast("Response[Upstream]", replay.keep(201, _upstream(row, 0)))
 
 
 @patch("/upstreams/{upstream_id:uuid}", operation_id="update_upstream")
@@ -83,6 +97,7 @@ async def update_upstream(
     data: JSONBody[UpdateUpstreamBody],
 ) -> Upstream:
     """Change an upstream; in force for the next call. A new address needs the credential again."""
+    address = data.base_url if data.base_url is UNSET else await _check_address(state, data.base_url)
     await touch_catalog(session)
     row = await _read(session, upstream_id)
     if row.protocol == "echo" and not (data.name is UNSET and data.base_url is UNSET and data.api_key is UNSET):
@@ -90,15 +105,14 @@ async def update_upstream(
     before = {"name": row.name, "base_url": row.base_url, "enabled": row.enabled}
     if data.name is not UNSET:
         row.name = _clean_name(data.name)
-    if data.base_url is not UNSET:
-        address = await _check_address(state, data.base_url)
+    if address is not UNSET:
         if address != row.base_url and data.api_key is UNSET:
             raise InvalidField("api_key", "send the credential with a new base_url; the stored one stays where it was.")
         row.base_url = address
     if data.api_key is not UNSET:
         api_key = _clean_api_key(data.api_key)
         row.api_key_encrypted = seal_api_key(cast("Vault", state["vault"]), row.id, api_key)
-        row.api_key_last_four = api_key[-4:]
+        row.api_key_last_four = _last_four(api_key)
     if data.enabled is not UNSET:
         row.enabled = data.enabled
     await _flush_named(session)
@@ -126,7 +140,8 @@ async def test_upstream(state: State, upstream_id: UUID) -> UpstreamTest:
     try:
         models = await cast("OpenAiProtocol", state["openai_protocol"]).list_models(row.base_url, api_key)
     except AttemptFailed as failure:
-        return UpstreamTest(ok=False, status=failure.status, latency_ms=_since(began_at), error=failure.note, models=[])
+        note = failure.note.replace(api_key, "[removed]")  # some servers quote the credential they refuse
+        return UpstreamTest(ok=False, status=failure.status, latency_ms=_since(began_at), error=note, models=[])
     return UpstreamTest(ok=True, status=200, latency_ms=_since(began_at), error=None, models=models[:LISTED_MODELS_MAX])
 
 
@@ -160,9 +175,14 @@ def _clean_name(name: str) -> str:
 
 
 def _clean_api_key(api_key: str) -> str:
-    if not 1 <= len(api_key) <= 1000 or not api_key.isascii() or not api_key.isprintable():
+    found = api_key.strip()
+    if not 1 <= len(found) <= 1000 or not found.isascii() or not found.isprintable():
         raise InvalidField("api_key", "use 1 to 1000 printable ASCII characters.")
-    return api_key.strip()
+    return found
+
+
+def _last_four(api_key: str) -> str:
+    return api_key[-4:] if len(api_key) >= LAST_FOUR_OF_MIN else ""
 
 
 def _since(began_at: float) -> int:
@@ -175,7 +195,7 @@ def _upstream(row: tables.Upstream, models: int) -> Upstream:
         name=row.name,
         protocol=cast("Literal['openai', 'echo']", row.protocol),
         base_url=row.base_url,
-        api_key_last_four=row.api_key_last_four if len(row.api_key_last_four) == 4 else "",
+        api_key_last_four=row.api_key_last_four,
         enabled=row.enabled,
         models=models,
         created_at=row.created_at,

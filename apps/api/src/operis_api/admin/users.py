@@ -128,6 +128,8 @@ async def adjust(
     if kept := await replay.answer(await read_body(request)):
         return cast("Response[Adjustment]", kept)
     amount_nano, reason = parse_nano("amount", data.amount), clean_reason(data.reason)
+    if amount_nano == 0:
+        raise InvalidField("amount", "zero moves nothing.")
     posting_id = await adjust_wallet(
         session, organization_id, amount_nano=amount_nano, reason=reason, actor_id=identity.user_id
     )

@@ -80,5 +80,6 @@ class Replay:
 
 
 async def read_body(request: Request[object, object, State]) -> bytes:
-    """Return the request's body with what else tells two requests apart: the path."""
-    return request.url.path.encode() + b"\n" + await request.body()
+    """Return the request's body with what else tells two requests apart: the path and the organization."""
+    organization = request.headers.get("x-organization-id", "")
+    return f"{request.url.path}\n{organization}\n".encode() + await request.body()

@@ -11,6 +11,8 @@ from aiohttp.resolver import ThreadedResolver
 from operis_api.kit.errors import InvalidField
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+URL_CHARACTERS_MAX = 2000
+_V4_IN_LAST_BITS = (ipaddress.ip_network("::/96"), ipaddress.ip_network("64:ff9b::/96"))
 
 
 class AddressRefused(OSError):
@@ -20,8 +22,8 @@ class AddressRefused(OSError):
 def is_allowed(address: str, networks: tuple[Network, ...]) -> bool:
     """Tell whether `address` is public or in one of `networks`; v4-in-v6 forms are judged as the v4 they carry."""
     found = ipaddress.ip_address(address.split("%", 1)[0])
-    carried = found.ipv4_mapped or found.sixtofour if isinstance(found, ipaddress.IPv6Address) else None
-    found = carried or found
+    if isinstance(found, ipaddress.IPv6Address) and not found.is_loopback:
+        found = _carried(found) or found
     if any(found.version == network.version and found in network for network in networks):
         return True
     return found.is_global and not found.is_multicast
@@ -29,7 +31,12 @@ def is_allowed(address: str, networks: tuple[Network, ...]) -> bool:
 
 def check_url(field: str, url: str, networks: tuple[Network, ...], *, https_only: bool) -> str:
     """Return `url` without a closing slash, or raise `InvalidField`: scheme, host, and what a literal address is."""
-    parts = urlsplit(url)
+    if len(url) > URL_CHARACTERS_MAX or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise InvalidField(field, f"write up to {URL_CHARACTERS_MAX} ASCII characters without spaces.")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise InvalidField(field, "this is not a URL.") from None
     schemes = {"https"} if https_only else {"https", "http"}
     if parts.scheme not in schemes or not parts.hostname:
         raise InvalidField(field, f"write a URL that begins with {' or '.join(sorted(schemes))}:// and names a host.")
@@ -57,10 +64,18 @@ async def check_host(field: str, url: str, networks: tuple[Network, ...]) -> Non
     host = urlsplit(url).hostname or ""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):  # UnicodeError: a label that is empty or too long to ask for
         raise InvalidField(field, f"the host {host} cannot be found.") from None
     if not all(is_allowed(str(entry[4][0]), networks) for entry in found):
         raise InvalidField(field, f"the host {host} is not public; see OPERIS_UPSTREAM_ALLOWED_NETWORKS.")
+
+
+def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the v4 address inside a v6 one: mapped, compatible, 6to4 or NAT64."""
+    inside = address.ipv4_mapped or address.sixtofour
+    if inside is None and any(address in network for network in _V4_IN_LAST_BITS):
+        inside = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return inside
 
 
 class GuardedResolver(AbstractResolver):

@@ -20,6 +20,7 @@ from operis_db.ledger import Entry, Grant, Hold, Posting, Wallet
 PRIORITIES = {"free": 0, "bonus": 10, "voucher": 20, "refund": 30, "manual": 40, "paid": 50}
 """Burn order: what costs its owner least goes first."""
 ADJUSTMENT_NANO_MAX = 1_000_000 * NANO
+GRANTS_SHOWN_MAX = 200
 
 
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,13 +45,15 @@ async def read_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
     return wallet
 
 
-async def list_grants(session: AsyncSession, organization_id: UUID) -> Sequence[Grant]:
-    """Return the grants with something left, in burn order."""
+async def list_grants(
+    session: AsyncSession, organization_id: UUID, *, limit: int | None = GRANTS_SHOWN_MAX
+) -> Sequence[Grant]:
+    """Return the grants with something left, in burn order; all of them where `limit` is None."""
     rows = await session.scalars(
         select(Grant)
         .where(Grant.organization_id == organization_id, Grant.remaining_nano > 0)
         .order_by(Grant.priority, Grant.expires_at.nulls_last(), Grant.id)
-        .limit(200)
+        .limit(limit)
         .execution_options(populate_existing=True)
     )
     return rows.all()
@@ -151,7 +154,7 @@ async def debit_wallet(session: AsyncSession, organization_id: UUID, movement: M
         )
     wallet.available_nano -= amount_nano
     left = amount_nano
-    for grant in await list_grants(session, organization_id):
+    for grant in await list_grants(session, organization_id, limit=None):
         taken = min(left, grant.remaining_nano - grant.held_nano)
         grant.remaining_nano -= taken
         left -= taken
@@ -163,9 +166,10 @@ async def adjust_wallet(
     session: AsyncSession, organization_id: UUID, *, amount_nano: int, reason: str, actor_id: UUID
 ) -> UUID:
     """Credit (positive) or debit (negative) a wallet on an operator's word; returns the posting's id."""
-    if not 0 < abs(amount_nano) <= ADJUSTMENT_NANO_MAX:
+    assert amount_nano != 0, "the caller has refused zero"
+    if abs(amount_nano) > ADJUSTMENT_NANO_MAX:
         raise AdjustmentTooLarge(
-            f"Adjust by something other than zero, up to {format_nano(ADJUSTMENT_NANO_MAX)} credits either way.",
+            f"Adjust by up to {format_nano(ADJUSTMENT_NANO_MAX)} credits either way.",
             limit=format_nano(ADJUSTMENT_NANO_MAX),
         )
     movement = Movement(kind="adjustment", account="adjustments", reason=reason, actor_id=actor_id)

@@ -1,0 +1,228 @@
+"""Money under concurrency: a wallet is a hard limit, and every call is charged once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+
+from operis_api.kit.ids import new_id, time_of
+from operis_api.ledger.holds import HoldRequest, Holds, Settlement
+from operis_api.migrating import APP_ROLE
+from operis_client import AsyncOperis
+from tests.factories import Account, mint, set_balance, sign_up
+from tests.running import Api, Database, run_api
+
+HELLO = {"model": "operis/echo", "messages": [{"role": "user", "content": "Hello"}]}
+ECHO_PRICE = UUID("00000000-0000-7000-8000-000000000004")
+
+
+async def call_many(apis: list[Api], secret: str, *, calls: int) -> Counter[int]:
+    """Make calls at once, spread over the processes; returns how many were answered with which status."""
+    limits = httpx.Limits(max_connections=calls, max_keepalive_connections=calls)
+    async with httpx.AsyncClient(timeout=120, limits=limits) as http:
+
+        async def call(nth: int) -> int:
+            url = f"{apis[nth % len(apis)].base_url}/v1/chat/completions"
+            body = {**HELLO, "stream": nth % 2 == 1}
+            response = await http.post(url, json=body, headers={"Authorization": f"Bearer {secret}"})
+            if response.status_code == 200 and nth % 2 == 1:
+                assert response.text.endswith("data: [DONE]\n\n")
+            return response.status_code
+
+        return Counter(await asyncio.gather(*(call(nth) for nth in range(calls))))
+
+
+async def test_200_calls_at_once_on_a_wallet_for_exactly_50_serve_exactly_50(
+    api: Api, admin: AsyncOperis, ada: Account
+) -> None:
+    await set_balance(admin, ada, "0.00075")  # 50 x 0.000015
+    assert await call_many([api], await mint(ada), calls=200) == {200: 50, 402: 150}
+    wallet = await ada.client.get_wallet()
+    assert (wallet.available, wallet.held, wallet.grants) == ("0", "0", [])
+    assert len((await ada.client.list_requests(limit=200)).items) == 50
+
+
+async def test_two_processes_share_the_same_hard_limit(
+    api: Api, admin: AsyncOperis, ada: Account, database: Database
+) -> None:
+    await set_balance(admin, ada, "0.000555")  # 37 x 0.000015
+    async with run_api(database) as other:
+        assert await call_many([api, other], await mint(ada), calls=150) == {200: 37, 402: 113}
+    assert await ada.available() == "0"
+
+
+async def test_two_calls_cannot_spend_the_same_last_cent(api: Api, admin: AsyncOperis) -> None:
+    for _ in range(20):
+        account = await sign_up(api)
+        await set_balance(admin, account, "0.000029")  # one nanocredit step short of two calls
+        assert await call_many([api], await mint(account), calls=2) == {200: 1, 402: 1}
+        assert await account.available() == "0.000014"
+
+
+async def test_a_debit_and_calls_at_once_never_take_more_than_there_is(
+    api: Api, admin: AsyncOperis, ada: Account
+) -> None:
+    await set_balance(admin, ada, "0.0003")  # 20 calls
+    secret = await mint(ada)
+    debit = admin.adjust_wallet(ada.organization_id, amount="-0.00015", reason="at the same time")
+    statuses, _ = await asyncio.gather(call_many([api], secret, calls=30), debit, return_exceptions=True)
+    assert isinstance(statuses, Counter)
+    wallet = await ada.client.get_wallet()
+    entries = (await ada.client.list_wallet_entries(limit=200)).items
+    assert wallet.held == "0"
+    assert sum(entry.kind == "charge" for entry in entries) == statuses[200]
+    assert entries[0].balance_after == wallet.available
+
+
+async def test_the_books_balance_after_all_of_this(api: Api, database: Database) -> None:
+    assert api.process.returncode is None
+    assert await database.broken_invariants() == []
+
+
+@asynccontextmanager
+async def open_holds(database: Database) -> AsyncGenerator[Holds]:
+    holds = Holds(database.app_url, APP_ROLE)
+    try:
+        yield holds
+    finally:
+        await holds.close()
+
+
+async def hold_request(database: Database, account: Account, *, quote_nano: int) -> HoldRequest:
+    rows = await database.fetch("SELECT version FROM catalog_version")
+    hold_id = new_id()
+    return HoldRequest(
+        hold_id=hold_id,
+        created_at=time_of(hold_id),
+        organization_id=UUID(account.organization_id),
+        user_id=UUID(account.user_id),
+        key_id=None,
+        key_version=None,
+        session_id=None,
+        model_id="operis/echo",
+        price_id=ECHO_PRICE,
+        catalog_version=rows[0]["version"],
+        quote_nano=quote_nano,
+        floor_nano=quote_nano,
+        streamed=False,
+        prompt_tokens=1,
+        client_address=None,
+        client_agent=None,
+    )
+
+
+def settlement(request: HoldRequest, *, charge_nano: int) -> Settlement:
+    return Settlement(
+        organization_id=request.organization_id,
+        hold_id=request.hold_id,
+        outcome="completed",
+        charge_nano=charge_nano,
+        cost_nano=None,
+        upstream_id=None,
+        http_status=200,
+        finish_reason="stop",
+        estimated=False,
+        input=1,
+        cached_input=0,
+        cache_write_5m=0,
+        cache_write_1h=0,
+        output=1,
+        reasoning=0,
+        audio_input=0,
+        audio_output=0,
+        image=0,
+        per_request=0,
+        latency_ms=1,
+        first_token_ms=None,
+        attempts=[],
+    )
+
+
+async def test_one_hold_settled_50_times_at_once_from_two_processes_is_charged_once(
+    database: Database, ada: Account
+) -> None:
+    async with open_holds(database) as one, open_holds(database) as other:
+        request = await hold_request(database, ada, quote_nano=500)
+        assert (await one.place(request)).decision == "held"
+        settled = await asyncio.gather(
+            *((one if nth % 2 else other).settle(settlement(request, charge_nano=300)) for nth in range(50))
+        )
+    assert sum(answer.first for answer in settled) == 1
+    assert await ada.available() == "0.9999997"
+    assert (await ada.client.get_wallet()).held == "0"
+
+
+async def test_placing_the_same_hold_again_holds_no_more(database: Database, ada: Account) -> None:
+    async with open_holds(database) as holds:
+        request = await hold_request(database, ada, quote_nano=500)
+        placements = [await holds.place(request) for _ in range(5)]
+        assert [(placement.decision, placement.amount_nano) for placement in placements] == [("held", 500)] * 5
+        assert (await ada.client.get_wallet()).held == "0.0000005"
+        await holds.settle(settlement(request, charge_nano=0))
+    assert await ada.available() == "1"
+
+
+@pytest.mark.parametrize("refused", ["user", "organization", "key", "session", "catalog"])
+async def test_admission_that_waited_decides_on_what_it_then_finds(
+    api: Api, admin: AsyncOperis, ada: Account, database: Database, refused: str
+) -> None:
+    """A transaction holds the wallet's lock, changes something and commits; the admission behind it must see that."""
+    minted = await ada.client.mint_key(name="waits")
+    request = await hold_request(database, ada, quote_nano=100)
+    if refused == "key":
+        request = msgspec.structs.replace(request, key_id=UUID(minted.key.id), key_version=1)
+    if refused == "session":
+        rows = await database.fetch("SELECT id FROM sessions WHERE user_id = $1", UUID(ada.user_id))
+        request = msgspec.structs.replace(request, session_id=rows[0]["id"])
+    change, decision = {
+        "user": ("UPDATE users SET status = 'suspended' WHERE id = $1", "user_suspended"),
+        "organization": ("UPDATE organizations SET status = 'suspended' WHERE owner_id = $1", "organization_suspended"),
+        "key": ("UPDATE api_keys SET revoked_at = now() WHERE user_id = $1", "key_revoked"),
+        "session": ("UPDATE sessions SET revoked_at = now() WHERE user_id = $1", "session_ended"),
+        "catalog": ("UPDATE catalog_version SET version = version + 1 WHERE $1::uuid IS NOT NULL", "catalog_changed"),
+    }[refused]
+    blocker = await asyncpg.connect(database.superuser_url)
+    async with open_holds(database) as holds:
+        transaction = blocker.transaction()
+        await transaction.start()
+        await blocker.execute("SELECT FROM wallets WHERE organization_id = $1 FOR UPDATE", UUID(ada.organization_id))
+        waiting = asyncio.ensure_future(holds.place(request))
+        while not await database.fetch("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            await asyncio.sleep(0.01)
+        await blocker.execute(change, UUID(ada.user_id))
+        await transaction.commit()
+        assert (await waiting).decision == decision
+    await blocker.close()
+    assert api.process.returncode is None
+    assert admin.token
+
+
+async def test_a_refused_call_in_a_batch_fails_nobody(api: Api, admin: AsyncOperis, database: Database) -> None:
+    rich, poor = await sign_up(api), await sign_up(api)
+    await set_balance(admin, poor, "0.000000001")
+    async with open_holds(database) as holds:
+        requests = [
+            await hold_request(database, account, quote_nano=amount)
+            for account, amount in [(rich, 100), (poor, 2), (rich, 10**12), (poor, 1), (rich, 200), (poor, 1)]
+        ]
+        placements = await asyncio.gather(*(holds.place(request) for request in requests))
+        assert [placement.decision for placement in placements] == [
+            "held",
+            "insufficient_credits",
+            "insufficient_credits",
+            "held",
+            "held",
+            "insufficient_credits",
+        ]
+        for request, placement in zip(requests, placements, strict=True):
+            if placement.decision == "held":
+                await holds.settle(settlement(request, charge_nano=placement.amount_nano))
+    assert await rich.available() == "0.9999997"
+    assert await poor.available() == "0"
+    assert await database.broken_invariants() == []
