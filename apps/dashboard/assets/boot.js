@@ -5,4 +5,11 @@
   document.cookie = `operis_zone=${encodeURIComponent(zone)}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
   const chosen = /(?:^|; )operis_language=(en|vi)/.exec(document.cookie)?.[1];
   document.documentElement.lang = chosen ?? (navigator.language?.startsWith("vi") ? "vi" : "en");
+
+  // Our dialogs are opened by state rather than by a trigger, so nothing else knows where the focus came from.
+  let opener = null;
+  document.addEventListener("focusin", ({ target }) => {
+    if (!target.closest?.("[role=dialog], [data-radix-focus-guard], [data-sonner-toaster]")) opener = target;
+  });
+  globalThis.operisReturnFocus = () => setTimeout(() => opener?.isConnected && opener.focus(), 0);
 })();

@@ -65,11 +65,14 @@ def page(*, route: str, title: str, role: Role, on_load: Any) -> Callable[[View]
 
 def _frame(content: rx.Component, *, route: str, title: str) -> rx.Component:
     return rx.el.div(
-        rx.el.a(
-            t("nav.skip"),
-            href="#content",
-            class_name="sr-only focus:not-sr-only focus:fixed focus:left-4 focus:top-3 focus:z-50 focus:rounded "
-            "focus:bg-primary focus:px-4 focus:py-2 focus:text-sm focus:text-primary-foreground",
+        rx.el.nav(
+            rx.el.a(
+                t("nav.skip"),
+                href="#content",
+                class_name="sr-only focus:not-sr-only focus:fixed focus:left-4 focus:top-3 focus:z-50 focus:rounded "
+                "focus:bg-primary focus:px-4 focus:py-2 focus:text-sm focus:text-primary-foreground",
+            ),
+            aria_label=t("nav.skip"),
         ),
         rx.el.aside(
             _navigation(route),
@@ -207,10 +210,9 @@ def _drawer(route: str) -> rx.Component:
 def _language_switch() -> rx.Component:
     return rx.el.button(
         rx.icon("languages", size=16),
-        rx.cond(Viewer.vietnamese, "VI", "EN"),
+        rx.cond(Viewer.vietnamese, "English", "Tiếng Việt"),
         type="button",
-        title=t("action.language"),
-        aria_label=t("action.language"),
+        lang=rx.cond(Viewer.vietnamese, "en", "vi"),
         on_click=Viewer.choose_language(rx.cond(Viewer.vietnamese, "en", "vi")),
         class_name=theme.BUTTON_GHOST + " text-xs",
     )

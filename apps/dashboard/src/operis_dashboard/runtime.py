@@ -121,7 +121,7 @@ async def _refresh(session_id: str, seen: Session) -> Session:
         session = sessions().find(session_id)
         if session is None:
             raise SignedOutError
-        if session.access_token != seen.access_token:
+        if session.refresh_token != seen.refresh_token:
             return session
         try:
             tokens = await anonymous().refresh(refresh_token=session.refresh_token)

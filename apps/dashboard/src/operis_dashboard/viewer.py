@@ -102,6 +102,8 @@ class Viewer(rx.State):
         """Return what went wrong, for people."""
         if isinstance(error, UnreachableError):
             return self._say("error.unreachable")
+        if isinstance(error, ApiError) and error.status >= 500 and error.request_id:
+            return self._say("error.server", detail=error.detail or error.title, request_id=error.request_id)
         if isinstance(error, ApiError):
             return error.detail or error.title
         return self._say("error.unexpected")

@@ -38,7 +38,7 @@ def _bars(chart: rx.Var, label: rx.Var[str]) -> rx.Component:
             rx.cond(
                 chart.empty,
                 rx.el.p(
-                    t("chart.empty"),
+                    rx.el.span(t("chart.empty"), class_name="bg-card px-3"),
                     class_name="absolute inset-0 flex items-center justify-center text-sm text-muted-foreground",
                 ),
                 rx.fragment(),

@@ -48,6 +48,7 @@ def dialog(
                     as_child=True,
                 ),
                 class_name=look,
+                on_close_auto_focus=rx.call_script("globalThis.operisReturnFocus()"),
             ),
         ),
         open=is_open,

@@ -29,7 +29,9 @@ _WIDTHS = {
 
 
 def _cell_class(column: Column) -> str:
-    return ("px-4 py-3 text-right " if column.number else "px-4 py-3 text-left ") + _WIDTHS[column.from_width]
+    return ("px-3 py-3 text-right sm:px-4 " if column.number else "px-3 py-3 text-left sm:px-4 ") + _WIDTHS[
+        column.from_width
+    ]
 
 
 def table(columns: list[Column], rows: Any, cells: Any, *, label: rx.Var[str], on_open: Any = None) -> rx.Component:

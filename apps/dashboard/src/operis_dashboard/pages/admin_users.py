@@ -233,10 +233,10 @@ def _table() -> rx.Component:
                     row.email,
                     type="button",
                     on_click=AdminUsers.open_user(row.id).stop_propagation,
-                    class_name="max-w-44 truncate text-left font-medium cursor-pointer hover:underline rounded-sm "
+                    class_name="max-w-36 truncate text-left font-medium cursor-pointer hover:underline rounded-sm "
                     "sm:max-w-72 " + theme.FOCUS,
                 ),
-                rx.el.span(row.name, class_name="max-w-44 truncate text-xs text-muted-foreground sm:max-w-72"),
+                rx.el.span(row.name, class_name="max-w-36 truncate text-xs text-muted-foreground sm:max-w-72"),
                 class_name="flex flex-col gap-0.5",
             ),
             rx.el.div(

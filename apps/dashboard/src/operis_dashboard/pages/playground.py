@@ -225,7 +225,7 @@ def playground() -> rx.Component:
             _composer(),
             class_name="flex min-w-0 flex-1 flex-col gap-4",
         ),
-        rx.el.aside(_parameters(), class_name="w-full shrink-0 lg:w-72"),
+        rx.el.div(_parameters(), class_name="w-full shrink-0 lg:w-72"),
         dialogs.dialog(
             snippet_tabs(Playground.snippets, chosen=Playground.snippet, on_choose=Playground.choose_snippet),
             title=t("playground.code"),
@@ -233,7 +233,7 @@ def playground() -> rx.Component:
             is_open=Playground.showing_code,
             on_open_change=Playground.show_code,
         ),
-        class_name="flex flex-col-reverse gap-6 lg:flex-row",
+        class_name="flex flex-col gap-6 lg:flex-row lg:items-start",
     )
 
 

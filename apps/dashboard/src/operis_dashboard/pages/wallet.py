@@ -198,7 +198,11 @@ def _ledger() -> rx.Component:
                     page_link(
                         t("wallet.explain"), href=f"/requests?open={row.request_id}", class_name=theme.LINK + " text-xs"
                     ),
-                    rx.el.span(row.reason, class_name="text-xs text-muted-foreground break-words"),
+                    rx.cond(
+                        row.kind != "welcome",  # its reason says no more than its kind
+                        rx.el.span(row.reason, class_name="text-xs text-muted-foreground break-words"),
+                        rx.fragment(),
+                    ),
                 ),
                 class_name="flex flex-col gap-0.5",
             ),

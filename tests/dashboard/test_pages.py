@@ -1,0 +1,266 @@
+"""What pages show and do, against the running API and without a browser."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from operis_client import AsyncOperis, UnreachableError
+from operis_dashboard import runtime
+from operis_dashboard.pages.admin_models import AdminModels
+from operis_dashboard.pages.admin_requests import AdminRequests
+from operis_dashboard.pages.admin_upstreams import AdminUpstreams
+from operis_dashboard.pages.admin_users import AdminUsers
+from operis_dashboard.pages.keys import Keys
+from operis_dashboard.pages.login import Login
+from operis_dashboard.pages.models import Models
+from operis_dashboard.pages.overview import Overview
+from operis_dashboard.pages.requests import Requests
+from operis_dashboard.pages.settings import Settings
+from operis_dashboard.pages.wallet import WalletPage
+from tests.dashboard.conftest import Tab, run
+from tests.factories import PASSWORD, Account, mint
+from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream
+from tests.running import Api
+
+
+async def say_hello(api: Api, account: Account) -> str:
+    """Make one call of 5 tokens in and 5 out: 0.000015 credits."""
+    openai = api.openai(await mint(account, name="laptop"))
+    answer = await openai.chat.completions.with_raw_response.create(
+        model="operis/echo", messages=[{"role": "user", "content": "Hello"}]
+    )
+    return answer.headers["x-operis-charge"]
+
+
+async def test_the_overview_shows_the_wallet_and_the_spend(signed_in: tuple[Tab, Account], api: Api) -> None:
+    tab, account = signed_in
+    assert await say_hello(api, account) == "0.000015"
+    overview = await tab.page(Overview, "/?days=7")
+    assert (overview.available.exact, overview.held.exact, overview.spend.exact) == ("0.999985", "0", "0.000015")
+    assert (overview.days, overview.requests, len(overview.spend_chart.bars)) == ("7", "1", 7)
+    assert overview.spend_chart.bars[-1].tip.endswith(": 0.000015")
+    assert "https://api.example.com/v1" in overview.snippets.curl
+    assert 'model="operis/echo"' in overview.snippets.python
+
+
+async def test_a_key_is_minted_shown_once_and_revoked(signed_in: tuple[Tab, Account], api: Api) -> None:
+    tab, _ = signed_in
+    keys = await tab.page(Keys, "/keys")
+    assert (keys.loaded, keys.rows) == (True, [])
+    await run(keys.open_mint(True))
+    await run(keys.mint({"key_name": "Server", "lifetime": "30"}))
+    secret = keys.secret
+    assert secret.startswith("sk-op-")
+    assert secret in keys.snippets.javascript
+    assert [(row.name, row.status) for row in keys.rows] == [("Server", "active")]
+    keys.forget_secret()
+    assert (keys.secret, keys.snippets.curl) == ("", "")
+
+    keys.ask_revoke(keys.rows[0].id, keys.rows[0].name)
+    await run(keys.revoke())
+    assert [row.status for row in keys.rows] == ["revoked"]
+
+
+async def test_a_double_click_mints_one_key(signed_in: tuple[Tab, Account]) -> None:
+    tab, account = signed_in
+    keys = await tab.page(Keys, "/keys")
+    await run(keys.open_mint(True))
+    for _ in range(2):
+        await run(keys.mint({"key_name": "Once", "lifetime": ""}))
+    assert len((await account.client.list_keys()).items) == 1
+
+
+async def test_a_refused_key_keeps_the_dialog_open_and_says_why(signed_in: tuple[Tab, Account]) -> None:
+    tab, _ = signed_in
+    keys = await tab.page(Keys, "/keys")
+    await run(keys.open_mint(True))
+    await run(keys.mint({"key_name": "", "lifetime": ""}))
+    assert keys.minting
+    assert keys.mint_failure
+    assert not keys.busy
+
+
+async def test_a_request_explains_its_charge_to_the_last_digit(signed_in: tuple[Tab, Account], api: Api) -> None:
+    tab, account = signed_in
+    await say_hello(api, account)
+    requests = await tab.page(Requests, "/requests")
+    (row,) = requests.rows
+    assert (row.model, row.charge.exact, row.key) == ("operis/echo", "0.000015", "laptop")
+    await run(requests.open_request(row.id))
+    shown = requests.explanation
+    assert shown.request.charge.exact == "0.000015"
+    assert sum(Decimal(meter.amount.exact) for meter in shown.meters) == Decimal("0.000015")
+    assert sum(Decimal(line.amount.exact) for line in shown.ledger) == 0
+    assert [grant.amount.exact for grant in shown.burnt] == ["0.000015"]
+
+
+async def test_filters_come_from_the_address(signed_in: tuple[Tab, Account], api: Api) -> None:
+    tab, account = signed_in
+    await say_hello(api, account)
+    assert len((await tab.page(Requests, "/requests?outcome=completed&model=operis%2Fecho")).rows) == 1
+    requests = await tab.page(Requests, "/requests?outcome=failed")
+    assert (requests.rows, requests.outcome) == ([], "failed")
+    (redirect,) = await run(requests.choose_filter("model", "a&b=c"))
+    assert "/requests?model=a%26b%3Dc&outcome=failed" in str(redirect.args)
+
+
+async def test_the_wallet_shows_grants_and_a_running_balance(signed_in: tuple[Tab, Account], api: Api) -> None:
+    tab, account = signed_in
+    await say_hello(api, account)
+    wallet = await tab.page(WalletPage, "/wallet")
+    assert wallet.available.exact == "0.999985"
+    assert [(row.amount.exact, row.balance.exact) for row in wallet.entries] == [("-0.000015", "0.999985"), ("1", "1")]
+    assert [(grant.source, grant.remaining.exact) for grant in wallet.grants] == [("bonus", "0.999985")]
+
+
+async def test_models_are_searched_in_the_address(signed_in: tuple[Tab, Account]) -> None:
+    tab, _ = signed_in
+    assert "operis/echo" in [row.id for row in (await tab.page(Models, "/models?search=ECHO")).rows]
+    assert (await tab.page(Models, "/models?search=nothing-like-this")).rows == []
+
+
+async def test_a_page_says_calmly_that_the_api_is_away_and_recovers(
+    signed_in: tuple[Tab, Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab, _ = signed_in
+    with monkeypatch.context() as broken:
+        broken.setattr(AsyncOperis, "_send", _refuse)
+        keys = await tab.page(Keys, "/keys")
+    assert keys.failure == "The API does not answer. Nothing is lost; try again in a moment."
+    keys = await tab.page(Keys, "/keys")
+    assert (keys.failure, keys.loaded) == ("", True)
+
+
+async def test_a_wrong_password_is_one_sentence_for_known_and_unknown_people(
+    tab: Tab, signed_in: tuple[Tab, Account]
+) -> None:
+    _, account = signed_in
+    tab.visit("/login", cookies={})
+    login = await tab.page(Login, "/login")
+    for email in (account.email, "nobody@example.com"):
+        await run(login.submit({"email": email, "password": "not the password"}))
+        assert login.failure == "Email or password is not right."
+
+
+async def test_signing_in_answers_with_a_ticket_and_no_token(
+    tab: Tab, api: Api, signed_in: tuple[Tab, Account]
+) -> None:
+    _, account = signed_in
+    tab.visit("/login?next=/keys", cookies={})
+    login = await tab.page(Login, "/login?next=/keys")
+    (event,) = await run(login.submit({"email": account.email, "password": PASSWORD}))
+    script = str(event.args)
+    assert "/_auth/callback" in script
+    assert "eyJ" not in script, "an access token went to the browser"
+
+
+async def test_a_dead_session_is_sent_to_sign_in(signed_in: tuple[Tab, Account]) -> None:
+    tab, account = signed_in
+    keys = await tab.page(Keys, "/keys")
+    await account.client.logout_all()
+    with pytest.raises(runtime.SignedOutError):
+        await run(keys.load())
+
+
+async def test_pages_speak_vietnamese_to_those_who_read_it(signed_in: tuple[Tab, Account]) -> None:
+    tab, _ = signed_in
+    wallet = await tab.page(WalletPage, "/wallet", language="vi-VN,vi;q=0.9")
+    assert (wallet.language, wallet.available.text) == ("vi", "1,00")
+
+
+async def test_a_name_is_changed(signed_in: tuple[Tab, Account]) -> None:
+    tab, account = signed_in
+    settings = await tab.page(Settings, "/settings")
+    await run(settings.save({"name": "Ada King"}))
+    assert settings.name == "Ada King"
+    assert (await account.client.get_me()).user.name == "Ada King"
+
+
+async def test_an_administrator_credits_a_user_once_however_often_they_click(
+    admin_tab: Tab, signed_in: tuple[Tab, Account]
+) -> None:
+    _, account = signed_in
+    users = await admin_tab.page(AdminUsers, f"/admin/users?search={account.email}")
+    (row,) = users.rows
+    await run(users.open_user(row.id))
+    form = {"amount": "12.5", "reason": "Goodwill", "form": str(users.forms)}
+    for _ in range(2):
+        await run(users.adjust(form))
+    assert users.open_failure == ""
+    assert (await account.client.get_wallet()).available == "13.5"
+    assert users.person.available.exact == "13.5"
+    (entry, *_) = (await account.client.list_wallet_entries()).items
+    assert (entry.amount, entry.reason) == ("12.5", "Goodwill")
+
+
+@pytest.mark.parametrize("amount", ["", "1,000", "NaN", "1e400", "ten", "0.0000000001"])
+async def test_an_amount_that_is_none_moves_nothing_and_says_why(
+    amount: str, admin_tab: Tab, signed_in: tuple[Tab, Account]
+) -> None:
+    _, account = signed_in
+    users = await admin_tab.page(AdminUsers, f"/admin/users?search={account.email}")
+    await run(users.open_user(users.rows[0].id))
+    await run(users.adjust({"amount": amount, "reason": "a test", "form": str(users.forms)}))
+    assert users.open_failure
+    assert (await account.client.get_wallet()).available == "1"
+
+
+async def test_a_suspended_user_is_out_at_once_and_back_when_reactivated(
+    admin_tab: Tab, signed_in: tuple[Tab, Account]
+) -> None:
+    tab, account = signed_in
+    users = await admin_tab.page(AdminUsers, f"/admin/users?search={account.email}")
+    await run(users.open_user(users.rows[0].id))
+    users.ask_status(True)
+    await run(users.change_status({"status_reason": "a test"}))
+    assert users.person.status == "suspended"
+    wallet = await tab.root.get_state(WalletPage)
+    await _load_refused(wallet)
+    users.ask_status(True)
+    await run(users.change_status({"status_reason": "the test is over"}))
+    assert users.person.status == "active"
+
+
+async def test_an_operator_puts_a_model_on_offer(admin_tab: Tab, provider: OpenAIUpstream) -> None:
+    upstreams = await admin_tab.page(AdminUpstreams, "/admin/upstreams")
+    upstreams.open_form(True)
+    await run(upstreams.add({"name": "Dashboard test", "base_url": provider.base_url, "api_key": API_KEY}))
+    assert upstreams.add_failure == ""
+    row = next(row for row in upstreams.rows if row.name == "Dashboard test")
+    assert row.key == f"…{API_KEY[-4:]}"
+    assert API_KEY not in repr(admin_tab.root.dict())
+    (toast,) = await run(upstreams.test(row.id, row.name))
+    assert "answered in" in str(toast.args)
+
+    models = await admin_tab.page(AdminModels, "/admin/models")
+    models.open_form(True)
+    await run(models.add({"model_id": "test/dashboard", "upstream_id": row.id, "upstream_model": "real-model"}))
+    assert models.add_failure == ""
+    assert models.pricing == "test/dashboard"
+    await run(models.set_price({"input": "10", "output": "20", "cost_input": "4", "cost_output": "5"}))
+    offer = next(offer for offer in models.rows if offer.id == "test/dashboard")
+    assert (offer.status, offer.input.exact, offer.margin) == ("enabled", "10", "60 % / 75 %")
+    models.ask_disable("test/dashboard")
+    await run(models.disable())
+    assert next(offer.status for offer in models.rows if offer.id == "test/dashboard") == "disabled"
+
+
+async def test_an_operator_sees_every_customers_calls(admin_tab: Tab, signed_in: tuple[Tab, Account], api: Api) -> None:
+    _, account = signed_in
+    await say_hello(api, account)
+    requests = await admin_tab.page(AdminRequests, f"/admin/requests?organization_id={account.organization_id}")
+    assert [(row.email, row.request.charge.exact) for row in requests.rows] == [(account.email, "0.000015")]
+
+
+async def _load_refused(page: Any) -> None:
+    """Load a page of somebody who is out: either the session has ended or the API says no."""
+    try:
+        await run(page.load())
+    except runtime.SignedOutError:
+        return
+    assert page.failure
+
+
+async def _refuse(*_: object, **__: object) -> None:
+    raise UnreachableError("The API at http://127.0.0.1:1 does not answer: connection refused")
