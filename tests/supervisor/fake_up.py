@@ -6,6 +6,8 @@ import sys
 
 import asyncpg
 
+from operis_api.bootstrap import Credentials
+from operis_api.preparing import DATABASE_ERRORS, PreparingError
 from operis_api.settings import SettingError, Settings, read_settings
 from operis_api.supervisor import Program
 from operis_api.up import Plan, build_program, child_environment, list_programs, run_up
@@ -24,17 +26,15 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 WRONG = sys.argv[1] if len(sys.argv) > 1 else ""
 
 
-class Made:
-    email = "admin@example.com"
-    password = "made up once"
-
-
-async def prepare(settings: Settings) -> Made | None:
-    connection = await asyncpg.connect(settings.migrate_database_url)
+async def prepare(settings: Settings) -> Credentials | None:
+    try:
+        connection = await asyncpg.connect(settings.migrate_database_url)
+    except DATABASE_ERRORS as error:
+        raise PreparingError(f"the database cannot be prepared: {error}") from error
     await connection.execute("create table if not exists runs (n int)")
     runs = await connection.fetchval("insert into runs values (1) returning (select count(*) from runs)")
     await connection.close()
-    return None if runs else Made()
+    return None if runs else Credentials("admin@example.com", "made up once")
 
 
 def programs(settings: Settings) -> list[Program]:

@@ -10,12 +10,12 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-import asyncpg
 import msgspec
-import sqlalchemy.exc
 
+from operis_api.bootstrap import Credentials
+from operis_api.preparing import PreparingError, describe_sign_in, prepare_database
 from operis_api.settings import Settings
 from operis_api.supervisor import (
     Program,
@@ -29,25 +29,15 @@ from operis_api.supervisor import (
 from operis_api.under_make import own_terminal, watched_make
 from operis_db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
-DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlalchemy.exc.SQLAlchemyError)
 NOT_FOR_CHILDREN = ("OPERIS_ADMIN_PASSWORD", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
 DATABASE_SETTINGS = ("DATABASE_URL", "OPERIS_MIGRATE_DATABASE_URL", "OPERIS_LISTEN_DATABASE_URL")
-
-
-class SignIn(Protocol):
-    """What the first administrator signs in with, on the one run that made it."""
-
-    @property
-    def email(self) -> str: ...
-    @property
-    def password(self) -> str: ...
 
 
 class Plan(NamedTuple):
     """What `up` runs, in this order; tests give their own."""
 
     build: Callable[[Settings], Program]
-    prepare: Callable[[Settings], Awaitable[SignIn | None]]
+    prepare: Callable[[Settings], Awaitable[Credentials | None]]
     """Bring the database up to date, and make the first administrator where there is none."""
     programs: Callable[[Settings], Sequence[Program]]
 
@@ -71,7 +61,7 @@ async def run_up(settings: Settings, plan: Plan | None = None) -> int:
         except ProgramFailedError as failure:
             say(str(failure))
             return failure.status
-        except (UpError, EmbeddedPostgresError) as error:
+        except (UpError, PreparingError, EmbeddedPostgresError) as error:
             say(str(error))
             return 1
         if signals.repeated.is_set():
@@ -89,13 +79,7 @@ async def _run(settings: Settings, signals: StopSignals, plan: Plan) -> None:
     async with _database(settings, signals) as ready:
         say("database: migrating")
         # A migration is not cut off halfway: a stop waits for it.
-        try:
-            sign_in = await plan.prepare(ready)
-        except DATABASE_ERRORS as error:
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise UpError(
-                f"the database cannot be prepared: {reason[0]} (see DATABASE_URL and OPERIS_MIGRATE_DATABASE_URL)."
-            ) from error
+        made = await plan.prepare(ready)
         if signals.requested.is_set():
             raise StopRequestedError
         say("starting the API and the dashboard")
@@ -103,7 +87,7 @@ async def _run(settings: Settings, signals: StopSignals, plan: Plan) -> None:
             plan.programs(ready),
             signals=signals,
             say=print_line,
-            on_ready=lambda: announce(ready, sign_in),
+            on_ready=lambda: announce(ready, made),
             on_stop=lambda: say("stopping (Ctrl-C again stops at once)"),
         )
 
@@ -125,15 +109,6 @@ async def _database(settings: Settings, signals: StopSignals) -> AsyncGenerator[
         )
     finally:
         await asyncio.to_thread(postgres.release)
-
-
-async def prepare_database(settings: Settings) -> SignIn | None:
-    """Migrate, and make the first administrator where there is none yet."""
-    from operis_api.bootstrap import ensure_admin  # noqa: PLC0415 - what `up` is made of loads after its first line
-    from operis_api.migrating import migrate  # noqa: PLC0415
-
-    await asyncio.to_thread(migrate, settings)
-    return await ensure_admin(settings)
 
 
 def build_program(settings: Settings) -> Program:
@@ -189,14 +164,12 @@ def check_port(port: int, setting: str) -> None:
             raise UpError(f"port {port} {cause}; stop that program or set {setting} to a free port.") from error
 
 
-def announce(settings: Settings, sign_in: SignIn | None) -> None:
+def announce(settings: Settings, made: Credentials | None) -> None:
     """Print where everything is, and once how to sign in."""
     lines = ["", "Operis is running.", f"  Dashboard  {settings.public_dashboard_url}"]
     lines += [f"  API        {settings.public_api_url}   (reference: {settings.public_api_url}/docs)"]
-    if sign_in is not None:
-        given = sign_in.password == settings.admin_password
-        password = "the password in OPERIS_ADMIN_PASSWORD" if given else f"{sign_in.password}   (shown only now)"
-        lines += [f"  Sign in    {sign_in.email}", f"  Password   {password}"]
+    if made is not None:
+        lines += describe_sign_in(settings, made)
     else:
         lines += [f"  Sign in    as the administrator of the first run{_known(settings.admin_email)}"]
     print_line("\n".join([*lines, "Press Ctrl-C to stop.", ""]))
