@@ -227,14 +227,24 @@ class AsyncOperis:
     async def get_user(self, user_id: str) -> UserRow:
         return await self._call("GET", f"/api/v1/admin/users/{user_id}", UserRow)
 
-    async def update_user(self, user_id: str, *, status: str, reason: str) -> UserRow:
-        """Suspend or reactivate a user; from the answer on, their keys and sessions are refused or work again."""
+    async def update_user(
+        self,
+        user_id: str,
+        *,
+        reason: str,
+        status: str | UnsetType = UNSET,
+        email_verified: bool | UnsetType = UNSET,
+    ) -> UserRow:
+        """Suspend or reactivate a user, or verify their address; in force everywhere from the answer on."""
         return await self._call(
             "PATCH",
             f"/api/v1/admin/users/{user_id}",
             UserRow,
-            content=transport.body(status=status, reason=reason),
+            content=transport.body(status=status, email_verified=email_verified, reason=reason),
         )
+
+    async def get_organization_wallet(self, organization_id: str) -> Wallet:
+        return await self._call("GET", f"/api/v1/admin/wallets/{organization_id}", Wallet)
 
     async def adjust_wallet(
         self, organization_id: str, *, amount: str, reason: str, idempotency_key: str | None = None
@@ -416,6 +426,10 @@ class AsyncOperis:
                 limit=limit, after=after, organization_id=organization_id, model=model, outcome=outcome
             ),
         )
+
+    async def explain_admin_request(self, organization_id: str, request_id: str) -> ExplainedRequest:
+        """Explain any organization's request, upstreams and their errors included."""
+        return await self._call("GET", f"/api/v1/admin/requests/{organization_id}/{request_id}", ExplainedRequest)
 
     # -- gateway: for anything beyond these, use the official OpenAI SDK with base_url <api>/v1
 

@@ -218,6 +218,7 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     role: Literal["user", "admin"]
     status: Literal["active", "suspended"]
+    email_verified: bool
     organization_id: str
     organization_name: str
     available: str
