@@ -28,6 +28,7 @@ from operis_api.catalog.offers import touch_catalog
 from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.ids import new_id
 from operis_api.kit.lists import After, Limit
+from operis_api.kit.moments import check_moment
 from operis_api.kit.money import MICRO, format_micro, parse_micro
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
 from operis_db import catalog as tables
@@ -146,7 +147,8 @@ async def list_prices(
     if after:
         moment, price_id = decode_cursor(after, tuple[datetime, UUID])
         query = query.where(
-            tuple_(tables.Price.effective_from, tables.Price.id) < tuple_(literal(moment), literal(price_id))
+            tuple_(tables.Price.effective_from, tables.Price.id)
+            < tuple_(literal(check_moment("after", moment)), literal(price_id))
         )
     rows = (await session.scalars(query)).all()
     return page(rows, limit=limit, position=lambda row: (row.effective_from, row.id), item=_price)
@@ -158,9 +160,7 @@ async def create_price(identity: Identity, session: AsyncSession, data: JSONBody
     await touch_catalog(session)
     model = await _read_model(session, data.model_id)
     now = datetime.now(UTC)
-    begin = data.effective_from or now
-    if begin.tzinfo is None:
-        raise InvalidField("effective_from", "write the time with its zone, like 2027-01-01T00:00:00Z.")
+    begin = check_moment("effective_from", data.effective_from) if data.effective_from else now
     if data.effective_from is not None and begin < now:
         raise InvalidField("effective_from", "a price cannot begin in the past; leave it out to begin now.")
     row = tables.Price(

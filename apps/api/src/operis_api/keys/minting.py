@@ -12,6 +12,7 @@ from operis_api.keys.errors import TooManyKeys
 from operis_api.keys.secret import SHOWN_CHARACTERS, hash_secret, new_secret
 from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.ids import new_id
+from operis_api.kit.moments import check_moment
 from operis_db.people import ApiKey, KeySpending, User
 
 KEYS_MAX = 500
@@ -111,11 +112,10 @@ def clean_models(models: list[str]) -> list[str]:
 def clean_expiry(expires_at: datetime | None) -> datetime | None:
     if expires_at is None:
         return None
-    if expires_at.tzinfo is None:
-        raise InvalidField("expires_at", "write the time with its zone, like 2027-01-31T12:00:00Z.")
-    if expires_at <= datetime.now(UTC):
+    moment = check_moment("expires_at", expires_at)
+    if moment <= datetime.now(UTC):
         raise InvalidField("expires_at", "this is in the past.")
-    return expires_at
+    return moment
 
 
 def _rows(organization_id: UUID):  # noqa: ANN202  # a typed SELECT of five columns says its type itself

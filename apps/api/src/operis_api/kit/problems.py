@@ -24,10 +24,16 @@ _CODES = {
 }
 _AWAY_STATES = ("08", "53", "57")
 """SQLSTATE classes: connection exception, insufficient resources, operator intervention."""
+_TEXT_STATES = {"22021", "22P05"}
+"""SQLSTATEs: PostgreSQL's text cannot hold the character, which is NUL."""
 
 
 class InternalError(DomainError):
     status, code, title = 500, "internal_error", "Something went wrong on our side."
+
+
+class UnusableText(DomainError):
+    status, code, title = 422, "unusable_text", "A text has a character that cannot be stored."
 
 
 class FrameworkRefusal(DomainError):
@@ -50,6 +56,8 @@ def as_refusal(request: AnyRequest, error: Exception) -> DomainError:
         return error
     if isinstance(error, HTTPException) and error.status_code < 500:
         return FrameworkRefusal(error)
+    if isinstance(error, DBAPIError) and _sqlstate(error) in _TEXT_STATES:
+        return UnusableText("Leave out the character NUL (U+0000).")
     if _is_database_away(error):
         log.warning("database_away", path=request.url.path, request_id=request_id_of(request), error=str(error)[:200])
         return Unavailable()
@@ -85,8 +93,12 @@ def _is_database_away(error: BaseException | None) -> bool:
         if isinstance(error, (OSError, TimeoutError, PoolTimeoutError)):
             return True
         if isinstance(error, DBAPIError) and (
-            error.connection_invalidated or str(getattr(error.orig, "sqlstate", None) or "").startswith(_AWAY_STATES)
+            error.connection_invalidated or _sqlstate(error).startswith(_AWAY_STATES)
         ):
             return True
         error = error.__cause__
     return False
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")

@@ -1,8 +1,9 @@
 """The active organization's wallet."""
 
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 from uuid import UUID
 
+import msgspec
 from litestar import Router, get
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +16,7 @@ from operis_api.ledger.wallets import list_entries, list_grants, read_wallet
 from operis_db import ledger as tables
 
 Line = tuple[tables.Entry, tables.Posting]
+EntrySequence = cast("type[int]", Annotated[int, msgspec.Meta(ge=0, lt=2**63)])
 
 
 @get("/", operation_id="get_wallet")
@@ -28,7 +30,7 @@ async def list_wallet_entries(
     identity: Identity, session: AsyncSession, limit: Limit = LIMIT_DEFAULT, after: After = None
 ) -> Page[WalletEntry]:
     """List the wallet's ledger lines with their running balance, newest first."""
-    before = decode_cursor(after, int) if after else None
+    before = decode_cursor(after, EntrySequence) if after else None
     rows = await list_entries(session, identity.organization_id, before_sequence=before, limit=limit)
     return page(rows, limit=limit, position=lambda row: row[0].sequence, item=_entry)
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from operis_api.access.identity import Identity
 from operis_api.kit.errors import InvalidField
 from operis_api.kit.lists import After, Limit
+from operis_api.kit.moments import check_moment
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
 from operis_api.usage.presenting import add_up, show_bucket, show_request
 from operis_api.usage.records import Filters, list_records, sum_usage
@@ -68,11 +69,8 @@ async def list_requests(
 
 def check_range(begin: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
     """Return an ordered range of at most 366 days, or raise `InvalidField`."""
-    last = end or datetime.now(UTC)
-    first = begin or last - timedelta(days=30)
-    for field, moment in (("from", first), ("to", last)):
-        if moment.tzinfo is None:
-            raise InvalidField(field, "write the time with its zone, like 2026-11-01T00:00:00Z.")
+    last = check_moment("to", end) if end else datetime.now(UTC)
+    first = check_moment("from", begin) if begin else last - timedelta(days=30)
     if not timedelta(0) < last - first <= RANGE_MAX:
         raise InvalidField("from", f"lies before `to`, by at most {RANGE_MAX.days} days.")
     return first, last
