@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from operis_api.keys.errors import InvalidApiKey
+from operis_api.keys.errors import InvalidApiKey, OwnerSuspended
 from operis_api.keys.secret import hash_secret, is_well_formed
 from operis_api.kit.sessions import Sessions
 from operis_api.kit.tokens import AccessToken, TokenSigner
@@ -53,20 +53,25 @@ class KeyRing:
 
     async def _read_key(self, digest: bytes) -> Caller:
         async with self._sessions() as session:
-            key = await session.scalar(
-                select(ApiKey)
-                .join(User, User.id == ApiKey.user_id)
-                .join(Organization, Organization.id == ApiKey.organization_id)
-                .join(
-                    Membership,
-                    (Membership.user_id == User.id) & (Membership.organization_id == Organization.id),
+            found = (
+                await session.execute(
+                    select(ApiKey, (User.status == "active") & (Organization.status == "active"))
+                    .join(User, User.id == ApiKey.user_id)
+                    .join(Organization, Organization.id == ApiKey.organization_id)
+                    .join(
+                        Membership,
+                        (Membership.user_id == User.id) & (Membership.organization_id == Organization.id),
+                    )
+                    .where(ApiKey.secret_hash == digest)
                 )
-                .where(ApiKey.secret_hash == digest, User.status == "active", Organization.status == "active")
-            )
+            ).tuples()
+        key, active = found.first() or (None, False)
         now = datetime.now(UTC)
         if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
             self._callers.pop(digest, None)
-            raise InvalidApiKey("The key is unknown, revoked, expired, or belongs to somebody suspended.")
+            raise InvalidApiKey("The key is unknown, revoked or expired.")
+        if not active:
+            raise OwnerSuspended("The key's user or organization is suspended; ask the operator.")
         caller = Caller(
             organization_id=key.organization_id,
             user_id=key.user_id,
@@ -90,6 +95,7 @@ class KeyRing:
                 User.status == "active",
                 Session.id == token.session_id,
                 Session.revoked_at.is_(None),
+                Session.expires_at > func.now(),
             )
             .order_by((Organization.owner_id == token.user_id).desc(), Organization.created_at)
             .limit(1)
