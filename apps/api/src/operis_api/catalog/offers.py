@@ -80,7 +80,14 @@ class Catalog:
         self.offers: dict[str, Offer] = {}
 
     def find(self, model_id: str) -> Offer | None:
+        """Return the model, whose first price may yet have to begin."""
         return self.offers.get(model_id)
+
+    def list_offered(self) -> list[tuple[Offer, Price]]:
+        """Return the models that can be called now, by id, with the price in force."""
+        now = datetime.now(UTC)
+        priced = [(offer, offer.price_at(now)) for _, offer in sorted(self.offers.items())]
+        return [(offer, price) for offer, price in priced if price is not None]
 
     async def refresh(self) -> None:
         """Load the catalog where the database has a newer one."""
@@ -120,7 +127,7 @@ class Catalog:
             )
             for model in models
         ]
-        return [offer for offer in offers if offer.routes and offer.price_at(datetime.now(UTC))]
+        return [offer for offer in offers if offer.routes and offer.prices]  # a price may begin while this is loaded
 
     def _route(self, link: tables.ModelUpstream, upstream: tables.Upstream) -> Route:
         return Route(

@@ -1,6 +1,5 @@
 """The models on offer with the prices in force."""
 
-from datetime import UTC, datetime
 from typing import cast
 
 from litestar import Router, get
@@ -18,9 +17,7 @@ async def list_models(state: State) -> Page[Model]:
     """List every model on offer, by id, with its prices in credits per million units."""
     catalog = cast("Catalog", state["catalog"])
     await catalog.refresh()
-    now = datetime.now(UTC)
-    priced = [(offer, offer.price_at(now)) for _, offer in sorted(catalog.offers.items())]
-    return Page(items=[_model(offer, price) for offer, price in priced if price is not None])
+    return Page(items=[_model(offer, price) for offer, price in catalog.list_offered()])
 
 
 def _model(offer: Offer, price: Price) -> Model:

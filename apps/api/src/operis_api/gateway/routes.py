@@ -85,7 +85,7 @@ async def list_gateway_models(request: AnyRequest, state: State) -> ModelList:
     """List the models the credential may call, in OpenAI's form."""
     caller = await _authenticate(request, state)
     catalog = await _fresh_catalog(state)
-    return ModelList(data=[_model_object(offer) for offer in catalog.offers.values() if _may_call(caller, offer)])
+    return ModelList(data=[_model_object(offer) for offer, _ in catalog.list_offered() if _may_call(caller, offer)])
 
 
 @get(
@@ -97,10 +97,11 @@ async def list_gateway_models(request: AnyRequest, state: State) -> ModelList:
 async def get_gateway_model(request: AnyRequest, state: State, model_id: str) -> ModelObject:
     """Return one model in OpenAI's form."""
     caller = await _authenticate(request, state)
-    offer = (await _fresh_catalog(state)).find(model_id.removeprefix("/"))
-    if offer is None or not _may_call(caller, offer):
-        raise UnknownModel(f"The model {model_id.removeprefix('/')} does not exist.")
-    return _model_object(offer)
+    wanted = model_id.removeprefix("/")
+    for offer, _ in (await _fresh_catalog(state)).list_offered():
+        if offer.id == wanted and _may_call(caller, offer):
+            return _model_object(offer)
+    raise UnknownModel(f"The model {wanted} does not exist.")
 
 
 @get("/v1/key", opt=_OPTIONS, tags=["gateway"], operation_id="get_calling_key")
