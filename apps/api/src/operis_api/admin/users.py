@@ -28,8 +28,7 @@ from operis_api.kit.origin import AnyRequest
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
 from operis_api.ledger.routes import show_wallet
 from operis_api.ledger.schemas import Wallet
-from operis_api.ledger.wallets import adjust_wallet
-from operis_db.ledger import Wallet as WalletRow
+from operis_api.ledger.wallets import Balance, adjust_wallet, read_balances
 from operis_db.people import ApiKey, KeySpending, Organization, Session, User
 
 REASON_CHARACTERS_MAX = 500
@@ -39,8 +38,6 @@ class _Row(msgspec.Struct, frozen=True):
     user: User
     organization_id: UUID
     organization_name: str
-    available_nano: int
-    held_nano: int
     spent_nano: int
     keys: int
     last_seen_at: datetime | None
@@ -61,7 +58,8 @@ async def list_users(
         pattern = "%" + search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         query = query.where(or_(User.email.ilike(pattern), User.name.ilike(pattern)))
     rows = [_Row(*row) for row in await session.execute(query)]
-    return page(rows, limit=limit, position=lambda row: row.user.id, item=_user_row)
+    balances = await read_balances(session, [row.organization_id for row in rows])
+    return page(rows, limit=limit, position=lambda row: row.user.id, item=lambda row: _user_row(row, balances))
 
 
 @get("/users/{user_id:uuid}", operation_id="get_user")
@@ -76,6 +74,8 @@ async def update_user(
 ) -> UserRow:
     """Suspend or reactivate a user, or verify their address; from the answer on it is in force everywhere."""
     reason = clean_reason(data.reason)
+    if data.status is UNSET and data.email_verified is UNSET:
+        raise InvalidField("status", "send status or email_verified.")
     user = await session.get(User, user_id, with_for_update=True)
     if user is None:
         raise NotFound(f"There is no user {user_id}.")
@@ -159,10 +159,11 @@ def clean_reason(reason: str) -> str:
 
 
 async def _read_user(session: AsyncSession, user_id: UUID) -> UserRow:
-    row = (await session.execute(_rows().where(User.id == user_id))).first()
-    if row is None:
+    found = (await session.execute(_rows().where(User.id == user_id))).first()
+    if found is None:
         raise NotFound(f"There is no user {user_id}.")
-    return _user_row(_Row(*row))
+    row = _Row(*found)
+    return _user_row(row, await read_balances(session, [row.organization_id]))
 
 
 def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
@@ -188,17 +189,14 @@ def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
     )
     seen = select(func.max(Session.rotated_at)).where(Session.user_id == User.id).scalar_subquery()
     return (
-        select(
-            User, Organization.id, Organization.name, WalletRow.available_nano, WalletRow.held_nano, spent, keys, seen
-        )
+        select(User, Organization.id, Organization.name, spent, keys, seen)
         .select_from(User)
         .join(Organization, Organization.id == own)
-        .join(WalletRow, WalletRow.organization_id == Organization.id)
     )
 
 
-def _user_row(row: _Row) -> UserRow:
-    user = row.user
+def _user_row(row: _Row, balances: dict[UUID, Balance]) -> UserRow:
+    user, balance = row.user, balances[row.organization_id]
     return UserRow(
         id=user.id,
         email=user.email,
@@ -208,8 +206,8 @@ def _user_row(row: _Row) -> UserRow:
         email_verified=user.email_verified_at is not None,
         organization_id=row.organization_id,
         organization_name=row.organization_name,
-        available=format_nano(row.available_nano),
-        held=format_nano(row.held_nano),
+        available=format_nano(balance.available_nano),
+        held=format_nano(balance.held_nano),
         spent=format_nano(int(row.spent_nano)),
         keys=row.keys,
         created_at=user.created_at,

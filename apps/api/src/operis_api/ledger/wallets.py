@@ -45,6 +45,21 @@ async def read_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
     return wallet
 
 
+class Balance(msgspec.Struct, frozen=True):
+    available_nano: int
+    held_nano: int
+
+
+async def read_balances(session: AsyncSession, organization_ids: Sequence[UUID]) -> dict[UUID, Balance]:
+    """Return what each of the organizations has; a page of them at most."""
+    rows = await session.execute(
+        select(Wallet.organization_id, Wallet.available_nano, Wallet.held_nano).where(
+            Wallet.organization_id.in_(organization_ids)
+        )
+    )
+    return {row.organization_id: Balance(row.available_nano, row.held_nano) for row in rows}
+
+
 async def list_grants(
     session: AsyncSession, organization_id: UUID, *, limit: int | None = GRANTS_SHOWN_MAX
 ) -> Sequence[Grant]:
