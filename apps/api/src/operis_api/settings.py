@@ -135,10 +135,20 @@ def _url(environ: Mapping[str, str], name: str, default: str, *, production: boo
         if production:
             raise SettingError(f"{name} is not set; production needs the address that browsers and SDKs use.")
         return default
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query or parts.username:
+    if not _is_origin(url):
         raise SettingError(f"{name} is {url!r}; use scheme and host alone, like https://api.example.com.")
     return url
+
+
+def _is_origin(url: str) -> bool:
+    """Tell whether the URL is scheme, host and perhaps port, and nothing else."""
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    bare = url == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc and " " not in parts.netloc
+    return named and bare and parts.scheme in {"http", "https"}
 
 
 def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:
