@@ -9,10 +9,13 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
 from operis_api.kit.origin import AnyRequest
+from operis_api.refusals import list_refusals
 from operis_api.version import VERSION
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAIError"}
+PUBLIC = {"register", "login", "refresh", "get_health", "get_readiness", "get_metrics"}
+"""Operations that need no credential."""
 config = OpenAPIConfig(
     title="Operis",
     version=VERSION,
@@ -55,16 +58,23 @@ def get_openapi(request: AnyRequest, state: State) -> Response[bytes]:
 
 
 def _describe_refusals(path: str, operation: dict[str, object]) -> None:
-    """Name the error shape, and who may call; the framework's own guess at errors goes."""
+    """Name who may call, and what may be refused with which code; the framework's own guess at errors goes."""
     responses = cast("dict[str, object]", operation["responses"])
     for status in [status for status in responses if not status.startswith("2")]:
         del responses[status]
-    gateway = path.startswith("/v1/")
+    gateway, public = path.startswith("/v1/"), operation["operationId"] in PUBLIC
+    names = [] if public else ["apiKey", "accessToken"] if gateway else ["accessToken"]
+    no_scopes: list[str] = []
+    operation["security"] = [{name: no_scopes} for name in names]
     shape, media = (_OPENAI_ERROR, "application/json") if gateway else (PROBLEM, "application/problem+json")
-    responses["default"] = {"description": "A refusal", "content": {media: {"schema": shape}}}
-    public = {"register", "login", "refresh", "get_health", "get_readiness", "get_metrics"}
-    if operation["operationId"] not in public:
-        operation["security"] = [{"apiKey": []}, {"accessToken": []}] if gateway else [{"accessToken": []}]
+    responses["default"] = {"description": "A refusal; x-errors names its codes", "content": {media: {"schema": shape}}}
+    operation["x-errors"] = list_refusals(
+        cast("str", operation["operationId"]),
+        path=path,
+        parameters=bool(operation.get("parameters")),
+        body="requestBody" in operation,
+        signed_in=not gateway and not public,
+    )
 
 
 def _rename(paths: dict[str, dict[str, dict[str, object]]], shown: str, meant: str) -> None:

@@ -1,0 +1,110 @@
+"""Which refusals each operation may answer with, beside those that any request may meet.
+
+The OpenAPI document lists them by operation; docs/errors.md says what to do about each.
+"""
+
+from operis_api.accounts import errors as accounts
+from operis_api.admin import errors as admin
+from operis_api.gateway import errors as gateway
+from operis_api.keys import errors as keys
+from operis_api.kit.errors import DomainError, Forbidden, InvalidField, NotFound, Unavailable
+from operis_api.kit.idempotency import KeyReused, StillRunning
+from operis_api.kit.problems import InternalError, UnusableText
+from operis_api.kit.tokens import Unauthenticated
+from operis_api.ledger import errors as ledger
+
+FRAMEWORK = {
+    "invalid_request": 400,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "body_too_large": 413,
+}
+"""Codes of what the framework refuses before a handler runs."""
+
+EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
+_REPLAY = (KeyReused, StillRunning)
+_CREDENTIAL = (keys.InvalidApiKey, keys.OwnerSuspended, Unauthenticated)
+
+# What the operation's own code refuses; what follows from its path, its body and who may call is added below.
+_OWN: dict[str, tuple[type[DomainError], ...]] = {
+    "get_health": (),
+    "get_readiness": (),
+    "get_metrics": (),
+    "register": (
+        accounts.RegistrationClosed,
+        accounts.EmailTaken,
+        accounts.InvalidEmail,
+        accounts.WeakPassword,
+        InvalidField,
+    ),
+    "login": (accounts.InvalidCredentials, accounts.EmailUnverified, accounts.UserSuspended),
+    "refresh": (accounts.RefreshRefused, Unauthenticated),
+    "logout": (),
+    "logout_all": (),
+    "get_me": (),
+    "update_me": (InvalidField,),
+    "list_keys": (InvalidField,),
+    "mint_key": (Forbidden, InvalidField, keys.TooManyKeys, *_REPLAY),
+    "get_key": (),
+    "update_key": (Forbidden, InvalidField),
+    "revoke_key": (Forbidden,),
+    "get_wallet": (),
+    "list_wallet_entries": (InvalidField,),
+    "get_usage": (InvalidField,),
+    "list_requests": (InvalidField,),
+    "explain_request": (),
+    "list_models": (),
+    "get_overview": (),
+    "list_admin_requests": (InvalidField,),
+    "explain_admin_request": (),
+    "list_users": (InvalidField,),
+    "get_user": (),
+    "update_user": (InvalidField, admin.NotYourself),
+    "get_organization_wallet": (),
+    "adjust_wallet": (InvalidField, ledger.AdjustmentTooLarge, ledger.BalanceTooSmall, *_REPLAY),
+    "list_upstreams": (),
+    "create_upstream": (InvalidField, admin.NameTaken, *_REPLAY),
+    "update_upstream": (InvalidField, admin.NameTaken, admin.UpstreamFixed),
+    "test_upstream": (),
+    "list_model_rows": (),
+    "create_model": (InvalidField, admin.NameTaken, admin.UpstreamFixed),
+    "update_model": (InvalidField,),
+    "add_model_upstream": (InvalidField, admin.NameTaken, admin.UpstreamFixed),
+    "list_prices": (InvalidField,),
+    "create_price": (InvalidField, NotFound, admin.PriceExists),
+    "create_chat_completion": (
+        *_CREDENTIAL,
+        gateway.InvalidBody,
+        gateway.BodyTooLarge,
+        gateway.UnknownModel,
+        gateway.CallerSuspended,
+        gateway.UpstreamRefused,
+        gateway.UpstreamBusy,
+        gateway.UpstreamFailed,
+        gateway.Overloaded,
+        gateway.MethodNotAllowed,
+        keys.ModelNotAllowed,
+        ledger.InsufficientCredits,
+    ),
+    "list_gateway_models": _CREDENTIAL,
+    "get_gateway_model": (*_CREDENTIAL, gateway.UnknownModel),
+    "get_calling_key": (*_CREDENTIAL, gateway.KeyRequired),
+}
+
+
+def list_refusals(
+    operation_id: str, *, path: str, parameters: bool, body: bool, signed_in: bool
+) -> dict[str, list[str]]:
+    """Return the operation's codes by status; raises KeyError for an operation that is not listed here."""
+    found = {(error.status, error.code) for error in (*_OWN[operation_id], *EVERYWHERE)}
+    if parameters or body:
+        found |= {(400, "invalid_request"), (UnusableText.status, UnusableText.code)}
+    if body:
+        found.add((413, "body_too_large"))
+    if signed_in:  # and X-Organization-Id may be no id, or name an organization of others
+        found |= {(error.status, error.code) for error in (Unauthenticated, InvalidField, NotFound)}
+    if path.startswith("/api/v1/admin/"):
+        found.add((Forbidden.status, Forbidden.code))
+    return {
+        str(status): sorted(code for its, code in found if its == status) for status in sorted({s for s, _ in found})
+    }
