@@ -208,6 +208,7 @@ async def test_a_home_with_a_long_or_odd_path_works(home: Path) -> None:
             assert await answers(url)
         with EmbeddedPostgres(odd) as postgres:
             assert postgres.app_url() == url
+        assert not list(Path("/tmp").glob((odd / "pg" / "socket_name").read_text()))
 
 
 async def test_settings_of_other_databases_in_the_environment_change_nothing(

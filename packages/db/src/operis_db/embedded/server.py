@@ -4,6 +4,7 @@ Whether it lives is asked through its socket, never by its process id alone: a k
 reaped looks alive to `kill(pid, 0)` and `pg_ctl`. The caller sees to it that one process at a time is in here.
 """
 
+import contextlib
 import os
 import re
 import secrets
@@ -102,6 +103,9 @@ class Server:
     def stop(self) -> None:
         """Stop whatever server now runs on the data."""
         _stop(self._read_pid(), self.ground)
+        if self.socket_directory is not None and self.socket_directory.parent != self.ground:
+            with contextlib.suppress(OSError):  # in /tmp nothing of ours stays behind
+                self.socket_directory.rmdir()
 
     def stop_mine(self) -> None:
         """Stop only the server that `make_ready` found, whose directory is gone."""
