@@ -1,6 +1,7 @@
 """A provider that speaks OpenAI's protocol over real HTTP, and misbehaves on demand."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -51,7 +52,9 @@ class OpenAIUpstream:
         if script.raw_answer is not None:
             return web.Response(body=script.raw_answer, content_type="application/json")
         if body.get("stream"):
-            return await self._stream(request, body, script)
+            with contextlib.suppress(ConnectionResetError):  # the caller left
+                return await self._stream(request, body, script)
+            return web.Response()
         return web.json_response(
             {
                 "id": "chatcmpl-1",

@@ -12,7 +12,7 @@ from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from operis_api import health, openapi
+from operis_api import health, openapi, reference
 from operis_api.access.identity import IdentityMiddleware, provide_identity
 from operis_api.accounts import explaining
 from operis_api.accounts import routes as accounts
@@ -86,6 +86,8 @@ def create_litestar(settings: Settings) -> Litestar:
             health.get_readiness,
             health.get_metrics,
             openapi.get_openapi,
+            reference.get_reference,
+            reference.get_reference_script,
             gateway.create_chat_completion,
             gateway.list_gateway_models,
             gateway.get_gateway_model,

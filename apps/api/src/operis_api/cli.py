@@ -45,7 +45,7 @@ def api(host: str) -> None:
     if settings.database_url is None:
         raise SettingError("DATABASE_URL is not set; set it, or use `operis up`, which starts an embedded PostgreSQL.")
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # uvicorn raises them again when it has stopped: a stop is no failure
+        signal.signal(number, _note_stop)
     uvicorn.run(
         "operis_api.app:create_app",
         factory=True,
@@ -60,6 +60,10 @@ def api(host: str) -> None:
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
         h11_max_incomplete_event_size=64 * 1024,
     )
+
+
+def _note_stop(_number: int, _frame: object) -> None:
+    """Do nothing: uvicorn raises the signal again when it has stopped by it, and a stop is no failure."""
 
 
 @cli.command()

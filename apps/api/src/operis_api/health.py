@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from operis_api.kit.errors import Unavailable
+from operis_api.kit.errors import NotFound, Unavailable
 from operis_api.kit.sessions import Sessions
 from operis_api.migrating import newest_revision
 from operis_api.settings import Settings
@@ -49,6 +49,8 @@ async def get_readiness(state: State) -> Ready:
 
 
 @get("/metrics", opt={"public": True}, operation_id="get_metrics", tags=["health"], media_type="text/plain")
-async def get_metrics() -> Response[bytes]:
-    """Return the process's figures in Prometheus' text form."""
+async def get_metrics(state: State) -> Response[bytes]:
+    """Return the process's figures in Prometheus' text form, where the operator opened them."""
+    if not cast("Settings", state["settings"]).metrics_exposed:
+        raise NotFound("The figures are not open here; the operator can set OPERIS_METRICS=1.")
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -9,6 +9,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
 from operis_api.kit.origin import AnyRequest
+from operis_api.reference import refuse_unless_exposed
 from operis_api.refusals import list_refusals
 from operis_api.version import VERSION
 
@@ -52,6 +53,7 @@ def describe(app: Litestar) -> dict[str, object]:
 @get("/openapi.json", opt={"public": True}, include_in_schema=False, sync_to_thread=False)
 def get_openapi(request: AnyRequest, state: State) -> Response[bytes]:
     """Return the OpenAPI document."""
+    refuse_unless_exposed(state)
     if "openapi" not in state:
         state["openapi"] = msgspec.json.encode(describe(request.app))
     return Response(cast("bytes", state["openapi"]), media_type="application/json")

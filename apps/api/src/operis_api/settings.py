@@ -43,6 +43,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     registration: Literal["open", "invite", "closed"] = "open"
     echo_enabled: bool = True
     """Whether the built-in model `operis/echo` is offered: always in development, on request in production."""
+    docs_exposed: bool = True
+    """Whether /docs and /openapi.json answer: always in development, on request in production."""
+    metrics_exposed: bool = True
+    """Whether /metrics answers: likewise."""
     trusted_proxies: tuple[Network, ...] = ()
     upstream_allowed_networks: tuple[Network, ...] = ()
 
@@ -87,6 +91,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         admin_password=environ.get("OPERIS_ADMIN_PASSWORD") or None,
         registration=_choice(environ, "OPERIS_REGISTRATION", REGISTRATIONS),
         echo_enabled=_flag(environ, "OPERIS_ECHO_MODEL", default=not production),
+        docs_exposed=_flag(environ, "OPERIS_DOCS", default=not production),
+        metrics_exposed=_flag(environ, "OPERIS_METRICS", default=not production),
         trusted_proxies=_networks(environ, "OPERIS_TRUSTED_PROXIES"),
         upstream_allowed_networks=(
             *_networks(environ, "OPERIS_UPSTREAM_ALLOWED_NETWORKS"),

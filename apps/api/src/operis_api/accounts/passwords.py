@@ -13,18 +13,39 @@ CHARACTERS_MAX = 256
 # OWASP's second recommendation for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
+_ENDINGS = "0123456789!@#$%&*?._-"
+_COMMON = frozenset(
+    """
+    password passw0rd p@ssword p@ssw0rd pass word secret letmein welcome iloveyou trustno1 sunshine princess football
+    baseball superman batman dragon monkey shadow master michael jordan jennifer hunter charlie starwars computer
+    internet whatever freedom mustang corvette maverick samsung android google facebook changeme default administrator
+    admin root guest test testing user login operis qwerty qwertz azerty qwertyui qwertyuiop qwerty1234 asdfghjk
+    asdfghjkl zxcvbnm zxcvbnm, 1q2w3e4r 1q2w3e4r5t 1qaz2wsx 1qaz2wsx3edc qazwsx qazwsxedc q1w2e3r4 q1w2e3r4t5 abcdefgh
+    abcd1234 abc12345 a1b2c3d4 aa123456 01234567 12345678 123456789 1234567890 0123456789 87654321 987654321
+    9876543210 123123123 12341234 123454321 11223344 1234qwer 123qweasd matkhau matkhau123
+    """.split()
+)
+"""Written small, without the digits and signs people put at the end."""
 _DECOY = _hasher.hash("nobody's password")
 
 
-async def hash_password(password: str) -> str:
-    """Return the hash that is stored; raises `WeakPassword` outside 8 to 256 characters."""
+async def hash_password(password: str, *, email: str) -> str:
+    """Return the hash that is stored; raises `WeakPassword` for what is too short or guessed first."""
     if not CHARACTERS_MIN <= len(password) <= CHARACTERS_MAX:
         raise WeakPassword(
             f"Use {CHARACTERS_MIN} to {CHARACTERS_MAX} characters.", field="password", minimum=CHARACTERS_MIN
         )
     if len(set(password)) < 4:
         raise WeakPassword("Use more than three different characters.", field="password")
+    if _is_guessed_first(password.lower(), email.lower()):
+        raise WeakPassword("This is among the first that are guessed; use a few words of your own.", field="password")
     return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, password)
+
+
+def _is_guessed_first(password: str, email: str) -> bool:
+    """Tell whether it is the address, a well-known password, or one of those with digits and signs at its end."""
+    word = password.rstrip(_ENDINGS)
+    return password in {email, email.partition("@")[0]} or password in _COMMON or word in _COMMON
 
 
 async def verify_password(stored: str | None, password: str) -> bool:

@@ -34,7 +34,7 @@ async def register_user(
         id=new_id(),
         email=address,
         name=shown,
-        password_hash=await hash_password(password),
+        password_hash=await hash_password(password, email=address),
         role=role,
         status="active",
         created_at=datetime.now(UTC),

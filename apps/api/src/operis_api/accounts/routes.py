@@ -1,5 +1,6 @@
 """Signing up, in and out, and the signed-in user."""
 
+import contextlib
 from typing import Literal, cast
 
 from litestar import Router, get, patch, post
@@ -21,10 +22,19 @@ from operis_api.accounts.schemas import (
     UpdateMeBody,
     User,
 )
-from operis_api.accounts.signing_in import Tokens, end_all_sessions, end_session, refresh_session, sign_in
+from operis_api.accounts.signing_in import (
+    Tokens,
+    check_credentials,
+    end_all_sessions,
+    end_session,
+    find_user,
+    refresh_session,
+    start_session,
+)
 from operis_api.audit.recording import record_event
 from operis_api.kit.origin import AnyRequest, origin_of
-from operis_api.kit.tokens import TokenSigner
+from operis_api.kit.sessions import Sessions
+from operis_api.kit.tokens import TokenSigner, Unauthenticated
 from operis_api.settings import Settings
 from operis_db import people
 
@@ -50,20 +60,23 @@ async def register(request: AnyRequest, state: State, session: AsyncSession, dat
 
 
 @post("/login", opt={"public": True}, status_code=200, operation_id="login")
-async def login(request: AnyRequest, state: State, session: AsyncSession, data: JSONBody[LoginBody]) -> Tokens:
+async def login(request: AnyRequest, state: State, data: JSONBody[LoginBody]) -> Tokens:
     """Sign in: starts a session."""
-    origin = origin_of(request)
-    user, tokens = await sign_in(
-        session, _signer(state), email=data.email, password=data.password, address=origin.address, agent=origin.agent
-    )
-    record_event(session, origin_of(request, user.id), action="session.start", target=("user", user.id))
+    sessions = cast("Sessions", state["sessions"])
+    async with sessions() as session:
+        found = await find_user(session, data.email)
+    user = await check_credentials(found, data.password)
+    origin = origin_of(request, user.id)
+    async with sessions.begin() as session:
+        tokens = await start_session(session, _signer(state), user.id, address=origin.address, agent=origin.agent)
+        record_event(session, origin, action="session.start", target=("user", user.id))
     return tokens
 
 
 @post("/refresh", opt={"public": True}, status_code=200, operation_id="refresh")
 async def refresh(state: State, data: JSONBody[RefreshBody]) -> Tokens:
     """Trade a refresh token for its successor; one used before ends the session."""
-    async with state["sessions"].begin() as session:
+    async with cast("Sessions", state["sessions"]).begin() as session:
         tokens = await refresh_session(session, _signer(state), data.refresh_token)
     if tokens is None:  # raised out here, so that the revocation is committed
         raise RefreshRefused("This refresh token was used before; its session is ended. Sign in again.")
@@ -72,11 +85,12 @@ async def refresh(state: State, data: JSONBody[RefreshBody]) -> Tokens:
 
 @post("/logout", status_code=204, operation_id="logout")
 async def logout(identity: Identity, state: State, session: AsyncSession, data: JSONBody[LogoutBody | None]) -> None:
-    """End this session, and the one whose refresh token is given."""
+    """End this session, and the one whose refresh token is given; a token that is none ends nothing more."""
     await end_session(session, identity.session_id, "signed_out")
     if data is not None and data.refresh_token is not None:
-        session_id, _ = _signer(state).read_refresh(data.refresh_token)
-        await end_session(session, session_id, "signed_out")
+        with contextlib.suppress(Unauthenticated):
+            session_id, _ = _signer(state).read_refresh(data.refresh_token)
+            await end_session(session, session_id, "signed_out")
     record_event(session, identity.origin, action="session.end", target=("session", identity.session_id))
 
 

@@ -26,13 +26,25 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     token_type: str = "Bearer"  # noqa: S105  # the scheme's name
 
 
-async def sign_in(
-    session: AsyncSession, signer: TokenSigner, *, email: str, password: str, address: str | None, agent: str | None
-) -> tuple[User, Tokens]:
-    """Start a session; raises `InvalidCredentials` alike for an unknown address and a wrong password."""
-    user = await session.scalar(select(User).where(User.email == email.strip()))
+async def find_user(session: AsyncSession, email: str) -> User | None:
+    return await session.scalar(select(User).where(User.email == email.strip()))
+
+
+async def check_credentials(user: User | None, password: str) -> User:
+    """Return the user, or raise `InvalidCredentials` alike for nobody and for a wrong password.
+
+    The password is hashed here, which takes a while: hold no connection meanwhile, or sign-ins keep all others waiting.
+    """
     if not await verify_password(user.password_hash if user else None, password) or user is None:
         raise InvalidCredentials
+    return user
+
+
+async def start_session(
+    session: AsyncSession, signer: TokenSigner, user_id: UUID, *, address: str | None, agent: str | None
+) -> Tokens:
+    """Start a session of a user who has shown who they are; raises `UserSuspended` or `EmailUnverified`."""
+    user = await session.get_one(User, user_id, with_for_update={"read": True})
     if user.status != "active":
         raise UserSuspended("Ask the operator why.")
     if user.email_verified_at is None:
@@ -48,7 +60,7 @@ async def sign_in(
         expires_at=now + SESSION_LIFE,
     )
     session.add(row)
-    return user, _tokens(signer, row)
+    return _tokens(signer, row)
 
 
 async def refresh_session(session: AsyncSession, signer: TokenSigner, refresh_token: str) -> Tokens | None:

@@ -12,11 +12,11 @@ BATCH_MAX = 500
 class Batcher(Generic[Item, Answer]):
     """Hands items to `commit` in batches, one batch at a time, in order; no timer, and no item is dropped.
 
-    `commit` answers each item of a batch, in its order, and raises for the batch as a whole. Alone, an item waits
-    for nothing; under load hundreds share one commit.
+    `commit` answers each item of a batch, in its order, with an exception for one that failed alone, and raises for
+    the batch as a whole. Alone, an item waits for nothing; under load hundreds share one commit.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]) -> None:
+    def __init__(self, commit: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]]) -> None:
         self._commit = commit
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._running: asyncio.Task[None] | None = None
@@ -51,5 +51,9 @@ class Batcher(Generic[Item, Answer]):
                     future.set_exception(error)
             return
         for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
                 future.set_result(answer)

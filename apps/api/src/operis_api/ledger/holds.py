@@ -1,11 +1,12 @@
 """Placing, renewing and settling holds: the hot path's SQL, each a batch in one round trip and one transaction."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import cast
+from typing import TypeVar, cast
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import structlog
 
@@ -16,6 +17,8 @@ from operis_api.kit.errors import Unavailable
 LEASE_SECONDS = 60
 CHECKPOINT_SECONDS = 2
 SETTLE_RETRY_SECONDS = 1.0
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 log = structlog.get_logger()
 
 
@@ -165,7 +168,13 @@ class Holds:
         for connection in (self._admissions, self._settlements, self._checkpoints):
             await connection.close()
 
-    async def _place_batch(self, batch: Sequence[HoldRequest]) -> Sequence[Placement]:
+    async def _place_batch(self, batch: Sequence[HoldRequest]) -> Sequence[Placement | Exception]:
+        return await _isolate(self._place, batch)
+
+    async def _settle_batch(self, batch: Sequence[Settlement]) -> Sequence[Settled | Exception]:
+        return await _isolate(self._settle, batch)
+
+    async def _place(self, batch: Sequence[HoldRequest]) -> Sequence[Placement]:
         try:
             rows = await self._admissions.fetch("SELECT * FROM place_holds($1::json)", _encode(batch))
         except Unavailable:
@@ -181,7 +190,7 @@ class Holds:
             )
         return cast("list[Placement]", answers)
 
-    async def _settle_batch(self, batch: Sequence[Settlement]) -> Sequence[Settled]:
+    async def _settle(self, batch: Sequence[Settlement]) -> Sequence[Settled]:
         rows = await self._settlements.fetch("SELECT * FROM settle_holds($1::json)", _encode(batch))
         settled = {
             row["hold_id"]: Settled(
@@ -190,6 +199,19 @@ class Holds:
             for row in rows
         }
         return [settled.pop(item.hold_id, Settled(first=False)) for item in batch]
+
+
+async def _isolate(
+    work: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], batch: Sequence[Item]
+) -> Sequence[Answer | Exception]:
+    """Run a batch; where the database refuses it, run its items one by one, so that one bad item fails alone."""
+    try:
+        return await work(batch)
+    except asyncpg.PostgresError as error:
+        if len(batch) == 1:
+            return [error]
+        log.exception("batch_refused", items=len(batch))
+        return [(await _isolate(work, [item]))[0] for item in batch]
 
 
 def _encode(items: Sequence[msgspec.Struct]) -> str:
