@@ -46,7 +46,6 @@ class Database(msgspec.Struct, frozen=True):
         finally:
             await connection.close()
 
-
     async def broken_invariants(self) -> list[str]:
         """Return what `operis verify` finds."""
         engine = create_engine(self.app_url, APP_ROLE)

@@ -151,8 +151,8 @@ END $$;
 
 SETTLE_HOLDS = """
 -- charge_nano is the exact charge of the usage; what exceeds the hold is booked as platform loss.
--- Answers one row for each hold that was open: settled once, because the hold's row is gone then. An item without a
--- row in the answer was settled before, or never held, or is alive where only_lapsed was asked. Locks and order are those of place_holds.
+-- Answers one row for each hold that it settled: once, because the hold's row is gone then. An item without a row in
+-- the answer was settled before, or never held, or is alive where only_lapsed was asked. Locks as place_holds does.
 CREATE FUNCTION settle_holds(items json)
 RETURNS TABLE (hold_id uuid, charged_nano bigint, loss_nano bigint)
 LANGUAGE plpgsql AS $$
