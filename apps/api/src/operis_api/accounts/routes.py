@@ -84,7 +84,9 @@ async def refresh(state: State, data: JSONBody[RefreshBody]) -> Tokens:
 
 
 @post("/logout", status_code=204, operation_id="logout")
-async def logout(identity: Identity, state: State, session: AsyncSession, data: JSONBody[LogoutBody | None]) -> None:
+async def logout(
+    identity: Identity, state: State, session: AsyncSession, data: JSONBody[LogoutBody | None] = None
+) -> None:
     """End this session, and the one whose refresh token is given; a token that is none ends nothing more."""
     await end_session(session, identity.session_id, "signed_out")
     if data is not None and data.refresh_token is not None:

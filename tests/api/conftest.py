@@ -1,0 +1,27 @@
+"""A second process on the same database, and an API in production on a database of its own."""
+
+import secrets
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from operis_db.embedded import EmbeddedPostgres
+from tests.running import Api, Database, make_database, run_api
+
+
+@pytest.fixture(scope="session")
+async def second_api(database: Database) -> AsyncGenerator[Api]:
+    async with run_api(database) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def production(postgres: EmbeddedPostgres) -> AsyncGenerator[Api]:
+    settings = {
+        "OPERIS_ENV": "production",
+        "OPERIS_PUBLIC_API_URL": "https://api.operis.test",
+        "OPERIS_PUBLIC_DASHBOARD_URL": "https://operis.test",
+        "OPERIS_SECRET_KEY": secrets.token_hex(32),
+    }
+    async with run_api(await make_database(postgres), **settings) as running:
+        yield running
