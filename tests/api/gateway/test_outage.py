@@ -1,0 +1,95 @@
+"""The database goes away under load: no free answers, nothing acknowledged is lost, and service comes back by itself."""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import httpx
+import pytest
+from operis_db.embedded import EmbeddedPostgres
+
+from tests.factories import mint, sign_up
+from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream, Script
+from tests.running import Api, make_database, run_api
+
+HELLO = {"model": "operis/echo", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+@pytest.fixture
+def own_postgres() -> Generator[EmbeddedPostgres]:
+    """A server of this test's own, since it will be killed."""
+    directory = Path(tempfile.mkdtemp(prefix="operis-outage-"))
+    directory.chmod(0o755)
+    try:
+        with EmbeddedPostgres(directory) as server:
+            yield server
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def kill_server(postgres: EmbeddedPostgres) -> None:
+    pid = int(next(postgres.directory.rglob("postmaster.pid")).read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+
+
+async def call(api: Api, secret: str) -> httpx.Response:
+    return await api.http.post(
+        f"{api.base_url}/v1/chat/completions", json=HELLO, headers={"Authorization": f"Bearer {secret}"}
+    )
+
+
+async def test_without_its_database_the_gateway_answers_503_and_recovers_by_itself(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    database = await make_database(own_postgres)
+    async with run_api(database) as api:
+        account = await sign_up(api)
+        secret = await mint(account)
+        assert (await call(api, secret)).status_code == 200
+        kill_server(own_postgres)
+        refused = await call(api, secret)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert refused.json()["error"]["code"] == "unavailable"
+        problem = await api.http.get(f"{api.base_url}/readyz")
+        assert (problem.status_code, problem.json()["code"]) == (503, "unavailable")
+        assert (await api.http.get(f"{api.base_url}/healthz")).status_code == 200
+        with EmbeddedPostgres(own_postgres.directory.parent):  # starts what was killed
+            async with asyncio.timeout(30):
+                while (await call(api, secret)).status_code != 200:
+                    await asyncio.sleep(0.2)
+            assert await account.available() == "0.99997"
+            assert await database.broken_invariants() == []
+
+
+async def test_a_stream_that_outlives_its_database_is_settled_when_it_is_back(
+    own_postgres: EmbeddedPostgres, provider: OpenAIUpstream, script: Script
+) -> None:
+    database = await make_database(own_postgres)
+    script.words, script.seconds_between_words = ["word "] * 20, 0.05
+    async with run_api(database) as api:
+        admin = await api.admin()
+        upstream = await admin.create_upstream(name="Provider", base_url=provider.base_url, api_key=API_KEY)
+        await admin.create_model(id="acme/long", upstream_id=upstream.id, upstream_model="real-model")
+        await admin.create_price(model_id="acme/long", input="2", output="10")
+        account = await sign_up(api)
+        secret = await mint(account)
+        body = {"model": "acme/long", "messages": [{"role": "user", "content": "Go on"}], "stream": True}
+        request = api.http.stream(
+            "POST", f"{api.base_url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {secret}"}
+        )
+        async with request as response:
+            chunks = aiter(response.aiter_text())
+            text = await anext(chunks)
+            kill_server(own_postgres)
+            await asyncio.sleep(2)  # the provider has finished by now; its settlement cannot commit
+            with EmbeddedPostgres(own_postgres.directory.parent):
+                async for chunk in chunks:
+                    text += chunk
+                assert text.endswith("data: [DONE]\n\n")
+                rows = await database.fetch("SELECT outcome, charge_nano FROM usage_records")
+                assert [(row["outcome"], row["charge_nano"]) for row in rows] == [("completed", 92_000)]
+                assert await database.broken_invariants() == []
