@@ -23,6 +23,8 @@ config = rx.Config(
     default_color_mode="system",
     telemetry_enabled=False,
     show_built_with_reflex=False,
+    # Checks the pages in tests; no page imports it, so it is in no bundle.
+    frontend_packages=["axe-core@4.14.1"],
     plugins=[rx.plugins.TailwindV4Plugin(config=TAILWIND), SameOrigin()],
     disable_plugins=[rx.plugins.SitemapPlugin],
     deploy_url=f"{urlsplit(settings.public_url).scheme}://{urlsplit(settings.public_url).netloc}",

@@ -3,11 +3,12 @@
 import importlib
 from collections.abc import AsyncGenerator, Awaitable, Generator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 import reflex as rx
 from reflex.state import State
+from reflex_base.utils.format import json_dumps  # pyright: ignore[reportUnknownVariableType]
 
 from operis_dashboard import runtime
 from operis_dashboard.places import app_root
@@ -67,7 +68,13 @@ class Tab:
             "headers": {"cookie": header, "accept-language": language, "host": "127.0.0.1:3000"},
             "ip": "127.0.0.1",
         }
-        self.root.router_data = self.root._update_router_vars(data, self.root.router_data)
+        root: Any = self.root
+        root.router_data = root._update_router_vars(data, root.router_data)
+
+    def sent(self) -> str:
+        """Return everything of the state that goes to the browser, as it is sent."""
+        root: Any = self.root
+        return str(json_dumps(root.dict()))  # pyright: ignore[reportUnknownArgumentType]  # Reflex leaves it untyped
 
     def sign_in(self, session: Session) -> str:
         session_id = runtime.sessions().add(session)
@@ -117,5 +124,5 @@ async def run(handler: Any) -> list[Any]:
     """Run a handler to its end and return the events that it sent on the way."""
     if hasattr(handler, "__aiter__"):
         return [event async for event in handler if event is not None]
-    answer = await handler if isinstance(handler, Awaitable) else handler
+    answer = cast("object", await handler) if isinstance(handler, Awaitable) else handler
     return [answer] if answer is not None else []

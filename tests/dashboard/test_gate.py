@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import reflex as rx
 from reflex_base.registry import RegistrationContext
-from reflex_base.utils.format import format_event_handler, json_dumps
+from reflex_base.utils.format import format_event_handler
 
 from operis_dashboard import runtime
 from operis_dashboard.gate import INTERNAL, PUBLIC, access_of
@@ -82,7 +82,7 @@ async def test_no_state_holds_a_token(signed_in: tuple[Tab, Account]) -> None:
     everything = repr([state.__dict__ for state in _all_states(tab.root)])
     assert session.access_token not in everything
     assert session.refresh_token not in everything
-    assert tab.cookies[runtime.cookie_name()] not in json_dumps(tab.root.dict()), "the cookie goes to the browser"
+    assert tab.cookies[runtime.cookie_name()] not in tab.sent(), "the cookie goes to the browser"
 
 
 async def test_state_is_emptied_when_the_session_is_another_one(signed_in: tuple[Tab, Account]) -> None:

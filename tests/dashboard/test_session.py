@@ -1,6 +1,7 @@
 """Sessions on disk, tickets, and where signing in may lead."""
 
 import asyncio
+import hashlib
 import time
 from pathlib import Path
 
@@ -53,8 +54,9 @@ def test_a_session_file_shows_nothing_and_opens_for_nobody_else(tmp_path: Path) 
 def test_a_session_file_moved_to_another_id_is_refused(tmp_path: Path) -> None:
     store = SessionStore(tmp_path, KEY)
     mine, theirs = store.add(SESSION), store.add(msgspec.structs.replace(SESSION, email="eve@example.com"))
-    names = {session_id: store._path(session_id) for session_id in (mine, theirs)}
-    names[theirs].write_bytes(names[mine].read_bytes())
+    names = {hashlib.sha256(session_id.encode()).hexdigest(): session_id for session_id in (mine, theirs)}
+    paths = {names[path.name]: path for path in tmp_path.iterdir()}
+    paths[theirs].write_bytes(paths[mine].read_bytes())
     assert store.find(theirs) is None
 
 

@@ -16,7 +16,7 @@ from operis_dashboard.doors import doors
 from operis_dashboard.gate import Gate
 from operis_dashboard.layout import PAGES
 from operis_dashboard.logs import hide_headers
-from operis_dashboard.texts import ENGLISH
+from operis_dashboard.texts.en import ENGLISH
 from operis_dashboard.wording import t
 
 _log = logging.getLogger(__name__)

@@ -86,7 +86,7 @@ async def _bind(state: BaseState, session_id: str | None, session: Session | Non
     The tab's own token is made in the browser and travels in URLs, so it must never be enough to read what
     an earlier session left behind.
     """
-    root: Any = state._get_root_state()
+    root: Any = state._get_root_state()  # pyright: ignore[reportPrivateUsage]  # Reflex offers no public way
     viewer = await root.get_state(Viewer)
     bound = fingerprint(session_id)
     if viewer._bound != bound:

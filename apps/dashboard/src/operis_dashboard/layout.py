@@ -9,7 +9,8 @@ import reflex as rx
 from reflex_components_radix.primitives.dialog import dialog as radix
 
 from operis_dashboard import theme
-from operis_dashboard.components.links import page_link
+from operis_dashboard.components.forms import plain_form
+from operis_dashboard.components.links import page_link, place_link
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
@@ -66,7 +67,7 @@ def page(*, route: str, title: str, role: Role, on_load: Any) -> Callable[[View]
 def _frame(content: rx.Component, *, route: str, title: str) -> rx.Component:
     return rx.el.div(
         rx.el.nav(
-            rx.el.a(
+            place_link(
                 t("nav.skip"),
                 href="#content",
                 class_name="sr-only focus:not-sr-only focus:fixed focus:left-4 focus:top-3 focus:z-50 focus:rounded "
@@ -148,7 +149,7 @@ def _navigation(route: str) -> rx.Component:
                 aria_current="page" if route == "/settings" else "false",
                 class_name="flex min-w-0 flex-1 flex-col rounded-md px-2 py-1 hover:bg-muted " + theme.FOCUS,
             ),
-            rx.el.form(
+            plain_form(
                 rx.el.button(
                     rx.icon("log-out", size=16),
                     type="submit",
@@ -156,7 +157,6 @@ def _navigation(route: str) -> rx.Component:
                     aria_label=t("action.sign_out"),
                     class_name=theme.BUTTON_ICON,
                 ),
-                method="post",
                 action="/_auth/logout",
                 class_name="shrink-0",
             ),

@@ -2,15 +2,16 @@
 
 import reflex as rx
 
+from operis_dashboard.charts import Chart
 from operis_dashboard.components.states import skeleton
 from operis_dashboard.wording import t
 
 
-def bar_chart(chart: rx.Var, *, loaded: rx.Var[bool], label: rx.Var[str]) -> rx.Component:
+def bar_chart(chart: rx.Var[Chart], *, loaded: rx.Var[bool], label: rx.Var[str]) -> rx.Component:
     return rx.cond(loaded, _bars(chart, label), skeleton("h-44 w-full"))
 
 
-def _bars(chart: rx.Var, label: rx.Var[str]) -> rx.Component:
+def _bars(chart: rx.Var[Chart], label: rx.Var[str]) -> rx.Component:
     return rx.el.div(
         rx.el.div(
             _line(chart.top, "top-0"),

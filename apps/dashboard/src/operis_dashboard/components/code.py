@@ -6,6 +6,7 @@ import reflex as rx
 
 from operis_dashboard import theme
 from operis_dashboard.components.controls import copy_button, segments
+from operis_dashboard.snippets import Snippets
 from operis_dashboard.wording import t
 
 
@@ -29,7 +30,7 @@ def code_block(code: rx.Var[str]) -> rx.Component:
     )
 
 
-def snippet_tabs(snippets: rx.Var, *, chosen: rx.Var[str], on_choose: Any) -> rx.Component:
+def snippet_tabs(snippets: rx.Var[Snippets], *, chosen: rx.Var[str], on_choose: Any) -> rx.Component:
     """Show one of the languages' snippets, with a switch."""
     return rx.el.div(
         segments(

@@ -95,7 +95,7 @@ def choice(name: rx.Var[str] | str, text: Any, *, checked: rx.Var[bool], on_chan
     )
 
 
-def segments(options: list[tuple[str, Any]], *, chosen: rx.Var, on_choose: Any, label: Any) -> rx.Component:
+def segments(options: list[tuple[str, Any]], *, chosen: rx.Var[str], on_choose: Any, label: Any) -> rx.Component:
     """A row of exclusive choices as (value, text)."""
     return rx.el.div(
         *(

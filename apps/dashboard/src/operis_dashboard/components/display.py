@@ -3,6 +3,7 @@
 import reflex as rx
 
 from operis_dashboard import theme
+from operis_dashboard.formatting import Shown
 from operis_dashboard.wording import t
 
 _BADGE = "inline-flex items-center rounded-md px-2 py-0.5 text-xs font-medium whitespace-nowrap "
@@ -28,12 +29,12 @@ _STATUSES = {
 }
 
 
-def money(shown: rx.Var, class_name: str = theme.NUMBER) -> rx.Component:
+def money(shown: rx.Var[Shown], class_name: str = theme.NUMBER) -> rx.Component:
     """Show a `Shown` amount; its exact value appears on hover."""
     return rx.el.span(shown.text, title=shown.exact, class_name=class_name)
 
 
-def moment(shown: rx.Var) -> rx.Component:
+def moment(shown: rx.Var[Shown]) -> rx.Component:
     return rx.el.span(shown.text, title=shown.exact, class_name="whitespace-nowrap tabular-nums text-muted-foreground")
 
 

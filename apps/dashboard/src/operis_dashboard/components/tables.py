@@ -40,7 +40,7 @@ def table(columns: list[Column], rows: Any, cells: Any, *, label: rx.Var[str], o
     With `on_open(row)` the whole row answers to a click; for the keyboard, the first cell has to hold a button.
     """
 
-    def row_of(row: rx.Var) -> rx.Component:
+    def row_of(row: rx.Var[Any]) -> rx.Component:
         props = {"on_click": on_open(row)} if on_open is not None else {}
         return rx.el.tr(
             *(rx.el.td(cell, class_name=_cell_class(column)) for column, cell in zip(columns, cells(row), strict=True)),

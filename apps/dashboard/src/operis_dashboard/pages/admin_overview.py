@@ -135,7 +135,7 @@ def _content() -> rx.Component:
     )
 
 
-def _money(name: str, shown: rx.Var, note: Any, href: str) -> rx.Component:
+def _money(name: str, shown: rx.Var[Shown], note: Any, href: str) -> rx.Component:
     return figure(t(name), shown.text, exact=shown.exact, loaded=AdminOverview.loaded, note=note, href=href)
 
 
