@@ -1,4 +1,4 @@
-"""The database goes away under load: no free answers, nothing acknowledged is lost, and service comes back by itself."""
+"""The database killed under load: no free answers, nothing acknowledged is lost, and service comes back by itself."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from operis_db.embedded import EmbeddedPostgres
 
+from operis_db.embedded import EmbeddedPostgres
 from tests.factories import mint, sign_up
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream, Script
 from tests.running import Api, make_database, run_api

@@ -22,7 +22,7 @@ NANO_MAX = 2**62
 HELD_RETRY_SECONDS = 2
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class CallOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """Where a gateway request comes from."""
 
     request_id: UUID
@@ -57,11 +57,11 @@ class Admissions:
         self._keys = keys
         self._holds = holds
 
-    async def authenticate(self, origin: Origin, *, fresh: bool = False) -> Caller:
+    async def authenticate(self, origin: CallOrigin, *, fresh: bool = False) -> Caller:
         """Return who calls; raises where the credential is not good."""
         return await self._keys.authenticate(origin.credential, origin.organization_id, fresh=fresh)
 
-    async def admit(self, request: ChatRequest, caller: Caller, origin: Origin) -> Admitted:
+    async def admit(self, request: ChatRequest, caller: Caller, origin: CallOrigin) -> Admitted:
         """Return the call with its hold in place, or raise why not. A refused call consumed nothing."""
         for _ in range(STALE_TRIES):
             offer = await self._find_offer(request.model)
@@ -101,7 +101,7 @@ class Admissions:
         return offer
 
     def _hold_request(
-        self, request: ChatRequest, origin: Origin, caller: Caller, price: Price, quoted: "CallQuote"
+        self, request: ChatRequest, origin: CallOrigin, caller: Caller, price: Price, quoted: "CallQuote"
     ) -> HoldRequest:
         return HoldRequest(
             hold_id=origin.request_id,
@@ -143,7 +143,7 @@ def quote_call(request: ChatRequest, offer: Offer, price: Price) -> CallQuote:
 
 def _admitted(
     request: ChatRequest,
-    origin: Origin,
+    origin: CallOrigin,
     caller: Caller,
     offer: Offer,
     price: Price,

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response
 from litestar.types import HTTPScope, Receive, Send
 
-from operis_api.gateway.admission import Origin
+from operis_api.gateway.admission import CallOrigin
 from operis_api.gateway.errors import BodyTooLarge, InvalidBody
 from operis_api.kit.errors import DomainError
 from operis_api.kit.origin import AnyRequest
@@ -46,9 +46,9 @@ class Door:
     def request_id(self) -> UUID:
         return cast("UUID", self._state["request_uuid"])
 
-    def origin(self) -> Origin:
+    def origin(self) -> CallOrigin:
         """Return where the request comes from; raises where it carries no credential."""
-        return Origin(
+        return CallOrigin(
             request_id=self.request_id,
             credential=self._credential(),
             organization_id=self._organization_id(),

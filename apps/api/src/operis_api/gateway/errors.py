@@ -47,3 +47,7 @@ class KeyRequired(DomainError):
 
 class InternalError(DomainError):
     status, code, title = 500, "internal_error", "Something went wrong on our side."
+
+
+class StreamTooLong(DomainError):
+    status, code, title = 504, "stream_too_long", "The stream was ended after its longest time; it is charged so far."

@@ -11,10 +11,11 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.catalog.offers import Catalog, Offer
-from operis_api.gateway.chat import Chat, Client
+from operis_api.gateway.chat import Chat
 from operis_api.gateway.chat_request import ChatRequest
 from operis_api.gateway.door import ClientLeft, Door
 from operis_api.gateway.errors import InternalError, KeyRequired, MethodNotAllowed, UnknownModel
+from operis_api.gateway.relay import Client
 from operis_api.keys.authentication import Caller, KeyRing
 from operis_api.kit.errors import DomainError
 from operis_api.kit.money import format_nano

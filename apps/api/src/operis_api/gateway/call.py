@@ -1,0 +1,158 @@
+"""One admitted call: its upstream attempts, its progress, and the one settlement that ends it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+import structlog
+
+from operis_api.catalog.offers import Route
+from operis_api.catalog.pricing import Meters, charge
+from operis_api.gateway.admission import Admitted
+from operis_api.gateway.chat_request import ChatRequest
+from operis_api.gateway.errors import UpstreamFailed
+from operis_api.gateway.live import LiveCalls
+from operis_api.gateway.metering import AnswerMeter
+from operis_api.gateway.upstreams import AttemptFailed
+from operis_api.kit.errors import DomainError
+from operis_api.ledger.holds import Holds, Settled, Settlement
+
+ATTEMPTS_MAX = 2
+log = structlog.get_logger()
+
+
+class Call:
+    """An admitted call. Leaving its context settles what is not settled: nothing was charged then."""
+
+    def __init__(self, request: ChatRequest, admitted: Admitted, holds: Holds, live: LiveCalls) -> None:
+        self.request = request
+        self.admitted = admitted
+        self.refusal: DomainError = UpstreamFailed("The model's provider failed. Nothing was charged; try again.")
+        self.first_token_at: float | None = None
+        self._holds = holds
+        self._lives = live
+        self.live = live.add(admitted.caller.organization_id, admitted.hold_id)
+        self._began_at = admitted.began_at
+        self._attempt_began_at = self._began_at
+        self._attempts: list[dict[str, object]] = []
+        self._route: Route | None = None
+        self._settled = False
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        try:
+            if not self._settled:
+                status = error.status if isinstance(error, DomainError) else 500
+                await asyncio.shield(self.void(type(error).__name__ if error else "not settled", status))
+        finally:
+            self._lives.remove(self.live)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        limit = self.admitted.output_limit
+        lowered = {"x-operis-max-output-tokens": str(limit)} if self.admitted.lowered and limit is not None else {}
+        return {"x-operis-request-id": str(self.admitted.hold_id), **lowered}
+
+    async def routes(self) -> AsyncIterator[Route]:
+        """Yield the upstreams to try, at most two, until a failure that another one would only repeat."""
+        for route in self.admitted.offer.routes_in_order()[:ATTEMPTS_MAX]:
+            self._route = route
+            self._attempt_began_at = time.monotonic()
+            yield route
+            if self._attempts and not self._attempts[-1]["retryable"]:
+                return
+
+    def note_failure(self, failure: AttemptFailed) -> None:
+        log.warning("attempt_failed", request_id=str(self.admitted.hold_id), note=failure.note)
+        self.refusal = failure.refusal
+        self._note_attempt(failure.status, failure.note, retryable=failure.retryable)
+
+    def note_success(self) -> None:
+        self._note_attempt(200, None, retryable=False)
+
+    def deliver(self, output_tokens: int) -> None:
+        """Note that tokens went to the client."""
+        if self.first_token_at is None:
+            self.first_token_at = time.monotonic()
+        self._lives.note_progress(self.live, output_tokens)
+
+    async def settle(self, outcome: str, meter: AnswerMeter) -> Settled:
+        """Charge the call for what it used."""
+        usage, price = meter.usage, self.admitted.price
+        amount = charge(price.sale, usage)
+        settled = await self._settle(
+            outcome=outcome,
+            usage=usage,
+            charge_nano=amount,
+            cost_nano=charge(price.cost, usage) if price.cost else None,
+            http_status=200,
+            finish_reason=meter.finish_reason,
+            estimated=meter.reported is None,
+        )
+        if settled.loss_nano:
+            log.error("platform_loss", request_id=str(self.admitted.hold_id), loss_nano=settled.loss_nano)
+        return settled
+
+    async def void(self, why: str, http_status: int) -> None:
+        """Release the hold: nothing is charged."""
+        log.info("call_voided", request_id=str(self.admitted.hold_id), why=why)
+        await self._settle(
+            outcome="failed",
+            usage=Meters(),
+            charge_nano=0,
+            cost_nano=0,
+            http_status=http_status,
+            finish_reason=None,
+            estimated=False,
+        )
+
+    async def _settle(
+        self,
+        *,
+        outcome: str,
+        usage: Meters,
+        charge_nano: int,
+        cost_nano: int | None,
+        http_status: int,
+        finish_reason: str | None,
+        estimated: bool,
+    ) -> Settled:
+        self._settled = True
+        now = time.monotonic()
+        settled = await self._holds.settle(
+            Settlement(
+                organization_id=self.admitted.caller.organization_id,
+                hold_id=self.admitted.hold_id,
+                outcome=outcome,
+                charge_nano=charge_nano,
+                cost_nano=cost_nano,
+                upstream_id=self._route.upstream_id if self._route else None,
+                http_status=http_status,
+                finish_reason=finish_reason,
+                estimated=estimated,
+                latency_ms=round((now - self._began_at) * 1000),
+                first_token_ms=round((self.first_token_at - self._began_at) * 1000) if self.first_token_at else None,
+                attempts=self._attempts,
+                **msgspec.structs.asdict(usage),
+            )
+        )
+        if not settled.first:
+            charged = min(charge_nano, self.admitted.held_nano)
+            return Settled(first=False, charged_nano=charged)
+        return settled
+
+    def _note_attempt(self, status: int | None, error: str | None, *, retryable: bool) -> None:
+        assert self._route is not None
+        self._attempts.append(
+            {
+                "upstream": self._route.upstream_name,
+                "upstream_model": self._route.upstream_model,
+                "status": status,
+                "error": error,
+                "latency_ms": round((time.monotonic() - self._attempt_began_at) * 1000),
+                "retryable": retryable,
+            }
+        )

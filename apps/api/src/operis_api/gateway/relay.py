@@ -1,0 +1,76 @@
+"""Passing a stream on to its client, and draining it for a while when the client has left."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import structlog
+
+from operis_api.gateway.call import Call
+from operis_api.gateway.metering import StreamMeter
+from operis_api.gateway.upstreams import AttemptFailed
+
+STREAM_SECONDS = 900
+DRAIN_SECONDS = 15
+"""How long an upstream may go on for its usage after the client has left."""
+log = structlog.get_logger()
+
+
+class Client:
+    """The caller's end of one request."""
+
+    def __init__(
+        self,
+        begin: Callable[[Mapping[str, str]], Awaitable[None]],
+        send: Callable[[bytes], Awaitable[None]],
+        left: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.begin = begin
+        """Start a streamed answer with these headers."""
+        self.send = send
+        self.left = left
+        """Return once the client has disconnected."""
+
+
+class Relay:
+    """Passes a stream on as it comes, and drains it for a while when the client has left."""
+
+    def __init__(self, call: Call, meter: StreamMeter, client: Client) -> None:
+        self.meter = meter
+        self.client = client
+        self.client_left = False
+        self.timed_out = False
+        """Whether the stream was ended for its length while its upstream was still well."""
+        self._call = call
+
+    async def run(self, first: bytes, chunks: AsyncIterator[bytes]) -> None:
+        """Return when the stream has ended, broken off, or run out of time; what it used is in the meter."""
+        await self.client.begin(self._call.headers)
+        try:
+            async with asyncio.timeout(STREAM_SECONDS) as limit:
+                watcher = asyncio.create_task(self._watch(limit))
+                try:
+                    await self._pass_on(first)
+                    async for received in chunks:
+                        await self._pass_on(self.meter.feed(received))
+                        if self.meter.failed:
+                            break
+                finally:
+                    watcher.cancel()
+        except TimeoutError:
+            log.warning("stream_timed_out", request_id=str(self._call.admitted.hold_id), client_left=self.client_left)
+            self.timed_out = True
+        except AttemptFailed as failure:
+            self._call.note_failure(failure)
+            self.meter.failed = not self.meter.done
+
+    async def _pass_on(self, events: bytes) -> None:
+        if not events:
+            return
+        self._call.deliver(self.meter.output_tokens)
+        if not self.client_left:
+            await self.client.send(events)
+
+    async def _watch(self, limit: asyncio.Timeout) -> None:
+        await self.client.left()
+        self.client_left = True
+        limit.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
