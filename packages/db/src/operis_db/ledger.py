@@ -1,11 +1,11 @@
 """Money: wallets, grants, holds, and the append-only double entry ledger. Only `operis_api.ledger` writes here.
 
-The two functions that move money for a chat (`place_holds`, `settle_holds`) are in the migrations.
+The functions that move money set by set (`place_holds`, `settle_holds`, `expire_grants`) are in the migrations.
 """
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, SmallInteger, String, Text, text
+from sqlalchemy import Boolean, CheckConstraint, Computed, Index, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from operis_db.base import Base, Count, CreatedAt, Id, Moment, Nano, NewId
@@ -38,9 +38,23 @@ class Grant(Base):
     held_nano: Mapped[Nano] = mapped_column(server_default=text("0"))
     """The part of `remaining_nano` that open holds draw on."""
     expires_at: Mapped[Moment | None]
+    window_start: Mapped[Moment | None]
+    """Of a free window: when its first call came."""
+    closed: Mapped[bool] = mapped_column(Boolean, Computed("remaining_nano = 0", persisted=True))
+    """Spent or expired: nothing can come back to it."""
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
+        # Indexed columns that seldom change: a call that draws on a grant must touch no index.
+        Index("ix_grants_open", "organization_id", "id", postgresql_where=text("NOT closed")),
+        Index("ix_grants_expires_at", "expires_at", postgresql_where=text("NOT closed AND expires_at IS NOT NULL")),
+        Index(
+            "uq_grants_window",
+            "organization_id",
+            "window_start",
+            unique=True,
+            postgresql_where=text("window_start IS NOT NULL"),
+        ),
         CheckConstraint("source IN ('free', 'bonus', 'paid', 'refund', 'manual', 'voucher')", name="source"),
         CheckConstraint(
             "held_nano >= 0 AND held_nano <= remaining_nano AND remaining_nano <= amount_nano", name="parts"
@@ -88,6 +102,22 @@ class Posting(Base):
     reason: Mapped[str] = mapped_column(Text, server_default=text("''"))
     actor_id: Mapped[Id | None]
     created_at: Mapped[CreatedAt]
+    reverses_id: Mapped[Id | None]
+    """The posting that this one takes back."""
+    grant_ids: Mapped[list[UUID]] = mapped_column(server_default=text("'{}'"))
+    grant_amounts_nano: Mapped[list[int]] = mapped_column(server_default=text("'{}'"))
+    """What each of those grants gained or lost; a charge's are in its usage record."""
+
+    __table_args__ = (
+        CheckConstraint("cardinality(grant_ids) = cardinality(grant_amounts_nano)", name="moves"),
+        Index(
+            "uq_postings_reverses_id",
+            "organization_id",
+            "reverses_id",
+            unique=True,
+            postgresql_where=text("reverses_id IS NOT NULL"),
+        ),
+    )
 
 
 class Entry(Base):

@@ -17,10 +17,18 @@ class Plan(Base):
     name: Mapped[str] = mapped_column(String(80), unique=True)
     is_default: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     welcome_grant_nano: Mapped[Nano] = mapped_column(server_default=text("0"))
+    free_window_nano: Mapped[Nano] = mapped_column(server_default=text("0"))
+    """Free credits for each window; a window begins with its first call and lasts `free_window_seconds`."""
+    free_window_seconds: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
         CheckConstraint("welcome_grant_nano >= 0", name="welcome_grant"),
+        CheckConstraint(
+            "free_window_nano >= 0 AND free_window_seconds >= 0 "
+            "AND (free_window_nano > 0) = (free_window_seconds > 0)",
+            name="free_window",
+        ),
         Index("uq_plans_default", "is_default", unique=True, postgresql_where=text("is_default")),
     )
 
