@@ -90,9 +90,9 @@ def test_signing_in_leads_back_to_the_page_asked_for() -> None:
     assert safe_path("/requests?model=operis/echo") == "/requests?model=operis/echo"
 
 
-def test_a_broken_cookie_header_is_no_cookie() -> None:
+def test_the_session_is_found_beside_the_odd_cookies_of_other_programs() -> None:
     assert read_cookie('a="; operis_session', "operis_session") is None
-    assert read_cookie("a=1; operis_session=abc", "operis_session") == "abc"
+    assert read_cookie('state={"a": [1]}; =; operis_session=abc; b', "operis_session") == "abc"
 
 
 async def test_many_tabs_refresh_a_stale_token_once(

@@ -37,6 +37,7 @@ def test_somebody_signs_up_mints_a_key_chats_and_understands_the_bill(open_tab: 
     row = page.get_by_role("row").filter(has_text="Playground")
     expect(row).to_contain_text(CHARGE)
     expect(page.get_by_role("row").filter(has_text="Laptop")).to_contain_text("0.000006")
+    expect(row.locator("[title*='+07:00']")).to_be_visible()  # the reader's own zone, exact on hover
     row.get_by_role("button").click()
     explained = page.get_by_role("dialog", name="Explain this charge")
     expect(explained.get_by_role("row").filter(has_text="Input")).to_contain_text("0.000015")

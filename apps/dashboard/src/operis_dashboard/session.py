@@ -9,12 +9,12 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from starlette.requests import cookie_parser
 
 SESSION_SECONDS_MAX = 30 * 24 * 3600
 TICKET_SECONDS_MAX = 30
@@ -113,14 +113,8 @@ class TicketOffice:
 
 
 def read_cookie(header: str | None, name: str) -> str | None:
-    """Return a cookie's value from a Cookie header."""
-    if not header or name not in header:
-        return None
-    try:
-        morsel = SimpleCookie(header).get(name)
-    except CookieError:
-        return None
-    return morsel.value if morsel else None
+    """Return a cookie's value from a Cookie header, whatever other programs of the host have put beside it."""
+    return cookie_parser(header or "").get(name)
 
 
 def fingerprint(session_id: str | None) -> str:

@@ -77,7 +77,7 @@ def table(columns: list[Column], rows: Any, cells: Any, *, label: rx.Var[str], o
 
 def actions(*children: rx.Component) -> rx.Component:
     """Buttons at a row's end; pressing one does not open the row."""
-    return rx.el.div(*children, class_name="flex justify-end gap-2")
+    return rx.el.div(*children, class_name="flex flex-col items-end justify-end gap-2 sm:flex-row")
 
 
 def pager(*, first: rx.Var[bool], last: rx.Var[bool], on_first: Any, on_next: Any) -> rx.Component:

@@ -201,7 +201,7 @@ def _table() -> rx.Component:
         lambda row: [
             rx.el.div(
                 rx.el.span(row.name, class_name="font-medium"),
-                rx.el.span(row.base_url, class_name="max-w-36 truncate text-xs text-muted-foreground sm:max-w-80"),
+                rx.el.span(row.base_url, class_name="max-w-32 truncate text-xs text-muted-foreground sm:max-w-80"),
                 class_name="flex flex-col gap-0.5",
             ),
             rx.el.span(row.key, class_name="font-mono text-xs text-muted-foreground"),
