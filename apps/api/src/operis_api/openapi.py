@@ -30,6 +30,7 @@ config = OpenAPIConfig(
             "apiKey": SecurityScheme(type="http", scheme="bearer", bearer_format="sk-op-..."),
         }
     ),
+    use_handler_docstrings=True,
     render_plugins=[],
 )
 
@@ -45,6 +46,7 @@ def describe(app: Litestar) -> dict[str, object]:
     schemas["OpenAIError"] = _OPENAI_ERROR_SCHEMA
     for path, operations in paths.items():
         for operation in operations.values():
+            _describe_optional_body(operation)
             _describe_refusals(path, operation)
     document["paths"] = dict(sorted(paths.items()))
     return document
@@ -57,6 +59,15 @@ def get_openapi(request: AnyRequest, state: State) -> Response[bytes]:
     if "openapi" not in state:
         state["openapi"] = msgspec.json.encode(describe(request.app))
     return Response(cast("bytes", state["openapi"]), media_type="application/json")
+
+
+def _describe_optional_body(operation: dict[str, object]) -> None:
+    """A body that may be null may be left out."""
+    body = cast("dict[str, dict[str, dict[str, dict[str, object]]]]", operation.get("requestBody"))
+    if body and {"type": "null"} in cast(
+        "list[object]", body["content"]["application/json"]["schema"].get("oneOf", [])
+    ):
+        cast("dict[str, object]", body)["required"] = False
 
 
 def _describe_refusals(path: str, operation: dict[str, object]) -> None:

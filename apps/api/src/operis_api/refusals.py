@@ -13,14 +13,6 @@ from operis_api.kit.problems import InternalError, UnusableText
 from operis_api.kit.tokens import Unauthenticated
 from operis_api.ledger import errors as ledger
 
-FRAMEWORK = {
-    "invalid_request": 400,
-    "not_found": 404,
-    "method_not_allowed": 405,
-    "body_too_large": 413,
-}
-"""Codes of what the framework refuses before a handler runs."""
-
 EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
 _REPLAY = (KeyReused, StillRunning)
 _CREDENTIAL = (keys.InvalidApiKey, keys.OwnerSuspended, Unauthenticated)
@@ -82,6 +74,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
         gateway.UpstreamBusy,
         gateway.UpstreamFailed,
         gateway.Overloaded,
+        gateway.StreamTooLong,
         gateway.MethodNotAllowed,
         keys.ModelNotAllowed,
         ledger.InsufficientCredits,

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Router, get
+from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
@@ -63,7 +64,7 @@ class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/requests/{request_id:uuid}", operation_id="explain_request", tags=["usage"])
-async def explain_request(identity: Identity, session: AsyncSession, request_id: UUID) -> ExplainedRequest:
+async def explain_request(identity: Identity, session: AsyncSession, request_id: FromPath[UUID]) -> ExplainedRequest:
     """Explain one request's charge down to its ledger lines."""
     row = await read_record(session, identity.organization_id, request_id)
     return await explain(session, row, for_operator=identity.is_admin)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from litestar import Router, get, patch, post
-from litestar.params import JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
@@ -72,7 +72,7 @@ async def create_model(identity: Identity, session: AsyncSession, data: JSONBody
 
 @patch("/models/{model_id:path}", operation_id="update_model")
 async def update_model(
-    identity: Identity, session: AsyncSession, model_id: str, data: JSONBody[UpdateModelBody]
+    identity: Identity, session: AsyncSession, model_id: FromPath[str], data: JSONBody[UpdateModelBody]
 ) -> ModelRow:
     """Change a model; in force for the next call."""
     await touch_catalog(session)
@@ -108,12 +108,10 @@ async def update_model(
 
 @post("/models/{model_path:path}", operation_id="add_model_upstream")
 async def add_model_upstream(
-    identity: Identity, session: AsyncSession, model_path: str, data: JSONBody[AddModelUpstreamBody]
+    identity: Identity, session: AsyncSession, model_path: FromPath[str], data: JSONBody[AddModelUpstreamBody]
 ) -> ModelUpstream:
-    """Let a further upstream serve a model: lower priority first, within one by weight.
-
-    The path is /admin/models/{id}/upstreams; model ids contain slashes, so it is taken apart here.
-    """
+    """Let a further upstream serve a model: lower priority first, within one by weight."""
+    # The path is /admin/models/{id}/upstreams; model ids contain slashes, so it is taken apart here.
     model_id, _, rest = model_path.rpartition("/")
     if rest != "upstreams":
         raise NotFound("There is POST /admin/models/{id}/upstreams.")
@@ -138,7 +136,7 @@ async def add_model_upstream(
 
 @get("/prices", operation_id="list_prices")
 async def list_prices(
-    session: AsyncSession, model_id: str | None = None, limit: Limit = LIMIT_DEFAULT, after: After = None
+    session: AsyncSession, model_id: FromQuery[str | None] = None, limit: Limit = LIMIT_DEFAULT, after: After = None
 ) -> Page[Price]:
     """List price versions, the latest `effective_from` first."""
     query = select(tables.Price).order_by(tables.Price.effective_from.desc(), tables.Price.id.desc()).limit(limit + 1)

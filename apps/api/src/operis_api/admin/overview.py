@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -23,7 +23,7 @@ from operis_api.usage.schemas import Outcome
 from operis_db.catalog import Upstream
 from operis_db.people import Organization, User
 
-Days = Annotated[int, Parameter(ge=1, le=366, description="How far the figures look back.")]
+Days = Annotated[int, QueryParameter(ge=1, le=366, description="How far the figures look back.")]
 
 
 @get("/overview", operation_id="get_overview")
@@ -59,9 +59,9 @@ async def list_requests(
     session: AsyncSession,
     limit: Limit = LIMIT_DEFAULT,
     after: After = None,
-    organization_id: UUID | None = None,
-    model: Annotated[str | None, Parameter(max_length=128)] = None,
-    outcome: Outcome | None = None,
+    organization_id: FromQuery[UUID | None] = None,
+    model: Annotated[str | None, QueryParameter(max_length=128)] = None,
+    outcome: FromQuery[Outcome | None] = None,
 ) -> Page[AdminRequest]:
     """List requests over all organizations, newest first, with what each cost us."""
     filters = Filters(organization_id=organization_id, model=model, outcome=outcome)
@@ -73,7 +73,9 @@ async def list_requests(
 
 
 @get("/requests/{organization_id:uuid}/{request_id:uuid}", operation_id="explain_admin_request")
-async def explain_request(session: AsyncSession, organization_id: UUID, request_id: UUID) -> ExplainedRequest:
+async def explain_request(
+    session: AsyncSession, organization_id: FromPath[UUID], request_id: FromPath[UUID]
+) -> ExplainedRequest:
     """Explain any organization's request, upstreams and their errors included."""
     return await explain(session, await read_record(session, organization_id, request_id), for_operator=True)
 

@@ -1,12 +1,12 @@
 """Upstreams, for operators. Their credentials go in and never come out."""
 
 import time
-from typing import Annotated, Literal, cast
+from typing import Literal, cast
 from uuid import UUID
 
 from litestar import Response, Router, get, patch, post
 from litestar.datastructures import State
-from litestar.params import JSONBody, Parameter
+from litestar.params import FromPath, JSONBody
 from msgspec import UNSET
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -21,7 +21,7 @@ from operis_api.gateway.upstreams import AttemptFailed
 from operis_api.gateway.upstreams.openai import OpenAiProtocol
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import InvalidField, NotFound
-from operis_api.kit.idempotency import Replay, read_body
+from operis_api.kit.idempotency import IdempotencyKey, Replay, read_body
 from operis_api.kit.ids import new_id
 from operis_api.kit.network import check_host, check_url
 from operis_api.kit.origin import AnyRequest
@@ -56,7 +56,7 @@ async def create_upstream(
     state: State,
     session: AsyncSession,
     data: JSONBody[CreateUpstreamBody],
-    idempotency_key: Annotated[str | None, Parameter(header="Idempotency-Key")] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[Upstream]:
     """Add an upstream. Its address is refused unless it is public or in OPERIS_UPSTREAM_ALLOWED_NETWORKS."""
     address = await _check_address(state, data.base_url)  # asks the name server: before the transaction begins
@@ -93,7 +93,7 @@ async def update_upstream(
     identity: Identity,
     state: State,
     session: AsyncSession,
-    upstream_id: UUID,
+    upstream_id: FromPath[UUID],
     data: JSONBody[UpdateUpstreamBody],
 ) -> Upstream:
     """Change an upstream; in force for the next call. A new address needs the credential again."""
@@ -129,7 +129,7 @@ async def update_upstream(
 
 
 @post("/upstreams/{upstream_id:uuid}/test", status_code=200, operation_id="test_upstream")
-async def test_upstream(state: State, upstream_id: UUID) -> UpstreamTest:
+async def test_upstream(state: State, upstream_id: FromPath[UUID]) -> UpstreamTest:
     """Ask the upstream for its models now, with its stored credential."""
     async with cast("Sessions", state["sessions"])() as session:  # no transaction spans the call
         row = await _read(session, upstream_id)

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 from litestar import Request, asgi, get
 from litestar.datastructures import State
+from litestar.params import FromPath
 from litestar.types import HTTPScope, Receive, Scope, Send
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -95,7 +96,7 @@ async def list_gateway_models(request: AnyRequest, state: State) -> ModelList:
     tags=["gateway"],
     operation_id="get_gateway_model",
 )
-async def get_gateway_model(request: AnyRequest, state: State, model_id: str) -> ModelObject:
+async def get_gateway_model(request: AnyRequest, state: State, model_id: FromPath[str]) -> ModelObject:
     """Return one model in OpenAI's form."""
     caller = await _authenticate(request, state)
     wanted = model_id.removeprefix("/")

@@ -1,12 +1,12 @@
 """API keys of the active organization."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal, cast
+from typing import Literal, cast
 from uuid import UUID
 
 from litestar import Response, Router, delete, get, patch, post
 from litestar.datastructures import State
-from litestar.params import JSONBody, Parameter
+from litestar.params import FromPath, JSONBody
 from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,7 +26,7 @@ from operis_api.keys.minting import (
 from operis_api.keys.schemas import ApiKey, MintBody, MintedKey, UpdateKeyBody
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import Forbidden
-from operis_api.kit.idempotency import Replay, read_body
+from operis_api.kit.idempotency import IdempotencyKey, Replay, read_body
 from operis_api.kit.lists import After, Limit
 from operis_api.kit.money import format_nano
 from operis_api.kit.origin import AnyRequest
@@ -52,7 +52,7 @@ async def mint(
     state: State,
     session: AsyncSession,
     data: JSONBody[MintBody],
-    idempotency_key: Annotated[str | None, Parameter(header="Idempotency-Key")] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[MintedKey]:
     """Mint a key. Its secret is in this answer and nowhere else."""
     _require_minter(identity)
@@ -87,13 +87,15 @@ async def mint(
 
 
 @get("/{key_id:uuid}", operation_id="get_key")
-async def get_one(identity: Identity, session: AsyncSession, key_id: UUID) -> ApiKey:
+async def get_one(identity: Identity, session: AsyncSession, key_id: FromPath[UUID]) -> ApiKey:
     """Return one key."""
     return _api_key(await read_key(session, identity.organization_id, key_id))
 
 
 @patch("/{key_id:uuid}", operation_id="update_key")
-async def update(identity: Identity, session: AsyncSession, key_id: UUID, data: JSONBody[UpdateKeyBody]) -> ApiKey:
+async def update(
+    identity: Identity, session: AsyncSession, key_id: FromPath[UUID], data: JSONBody[UpdateKeyBody]
+) -> ApiKey:
     """Change a key's name, models or expiry; in force for the next call."""
     _require_minter(identity)
     key = await lock_key(session, identity.organization_id, key_id)
@@ -119,7 +121,7 @@ async def update(identity: Identity, session: AsyncSession, key_id: UUID, data: 
 
 
 @delete("/{key_id:uuid}", operation_id="revoke_key")
-async def revoke_one(identity: Identity, session: AsyncSession, key_id: UUID) -> None:
+async def revoke_one(identity: Identity, session: AsyncSession, key_id: FromPath[UUID]) -> None:
     """Revoke a key for good; from the answer on its calls are refused. Its history stays."""
     _require_minter(identity)
     key = await lock_key(session, identity.organization_id, key_id)

@@ -1,11 +1,13 @@
 """Idempotency-Key: the first answer to a POST is kept with the change it made, in one transaction, and replayed."""
 
 import hashlib
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
+from litestar.params import HeaderParameter
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +16,7 @@ from operis_api.kit.errors import DomainError, InvalidField
 from operis_db.records import IdempotentAnswer
 
 KEY_CHARACTERS_MAX = 255
+IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key")]
 
 
 class KeyReused(DomainError):

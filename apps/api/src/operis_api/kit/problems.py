@@ -13,7 +13,7 @@ from operis_api.kit.errors import DomainError, Unavailable
 from operis_api.kit.origin import AnyRequest
 
 log = structlog.get_logger()
-_CODES = {
+FRAMEWORK_CODES = {
     400: "invalid_request",
     401: "unauthenticated",
     403: "forbidden",
@@ -22,6 +22,8 @@ _CODES = {
     413: "body_too_large",
     415: "unsupported_media_type",
 }
+"""Of what the framework refuses before a handler runs, by status."""
+OTHER_CODE = "refused"
 _AWAY_STATES = ("08", "53", "57")
 """SQLSTATE classes: connection exception, insufficient resources, operator intervention."""
 _TEXT_STATES = {"22021", "22P05"}
@@ -47,7 +49,7 @@ class FrameworkRefusal(DomainError):
             found = cast("list[dict[str, object]]", error.extra)
             self.facts["errors"] = [f"{one.get('key', 'body')}: {one.get('message', '')}" for one in found]
         self.status = error.status_code
-        self.code = _CODES.get(error.status_code, "refused")
+        self.code = FRAMEWORK_CODES.get(error.status_code, OTHER_CODE)
 
 
 def as_refusal(request: AnyRequest, error: Exception) -> DomainError:

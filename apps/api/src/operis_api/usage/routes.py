@@ -6,7 +6,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,17 +21,17 @@ from operis_api.usage.schemas import Outcome, Request, Usage
 from operis_db.people import ApiKey
 
 RANGE_MAX = timedelta(days=366)
-Text128 = Annotated[str | None, Parameter(max_length=128)]
+Text128 = Annotated[str | None, QueryParameter(max_length=128)]
 
 
 @get("/usage", operation_id="get_usage")
 async def get_usage(
     identity: Identity,
     session: AsyncSession,
-    from_: Annotated[datetime | None, Parameter(query="from")] = None,
-    to: datetime | None = None,
-    tz: Annotated[str, Parameter(max_length=64, description="IANA name of the zone days are in.")] = "UTC",
-    group_by: Literal["day", "model", "key"] = "day",
+    from_: Annotated[datetime | None, QueryParameter(name="from")] = None,
+    to: FromQuery[datetime | None] = None,
+    tz: Annotated[str, QueryParameter(max_length=64, description="IANA name of the zone days are in.")] = "UTC",
+    group_by: FromQuery[Literal["day", "model", "key"]] = "day",
 ) -> Usage:
     """Sum the organization's usage over a time, at most 366 days; without one, the last 30 days."""
     begin, end = check_range(from_, to)
@@ -57,8 +57,8 @@ async def list_requests(
     limit: Limit = LIMIT_DEFAULT,
     after: After = None,
     model: Text128 = None,
-    key_id: UUID | None = None,
-    outcome: Outcome | None = None,
+    key_id: FromQuery[UUID | None] = None,
+    outcome: FromQuery[Outcome | None] = None,
 ) -> Page[Request]:
     """List the organization's requests, newest first; a request appears when it has ended."""
     filters = Filters(organization_id=identity.organization_id, model=model, key_id=key_id, outcome=outcome)
