@@ -37,6 +37,13 @@ def idempotency(key: str | None) -> dict[str, str]:
     return {"idempotency-key": key} if key else {}
 
 
+def decode_text(response: httpx.Response) -> str:
+    """Return the answer's text, or raise the refusal."""
+    if not response.is_success:
+        raise read_error(response.status_code, response.content, response.headers.get("x-request-id"))
+    return response.text
+
+
 def decode(response: httpx.Response, answer: type[Answer]) -> Answer:
     """Return the answer's struct, or raise the refusal. An answer of another shape is an ApiError too."""
     if not response.is_success:

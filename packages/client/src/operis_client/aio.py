@@ -81,7 +81,7 @@ class AsyncOperis:
 
     async def get_metrics(self) -> str:
         """Return the API's metrics in Prometheus' text form."""
-        return (await self._send("GET", "/metrics")).text
+        return transport.decode_text(await self._send("GET", "/metrics"))
 
     # -- sign-in
 

@@ -81,7 +81,7 @@ class Operis:
 
     def get_metrics(self) -> str:
         """Return the API's metrics in Prometheus' text form."""
-        return (self._send("GET", "/metrics")).text
+        return transport.decode_text(self._send("GET", "/metrics"))
 
     # -- sign-in
 
