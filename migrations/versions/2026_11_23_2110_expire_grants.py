@@ -1,7 +1,7 @@
 """Let grants end and free windows open: expiry is posted, and place_holds and settle_holds know both.
 
 - A grant is `closed` once nothing is left of it: lists of a wallet's live grants stay short however old the wallet is.
-- A posting names the grants it moved, so that what each grant has left can be proven; a charge's are in its usage record.
+- A posting names the grants it moved, so that what each has left can be proven; a charge's are in its usage record.
 - A reversal names the posting that it takes back, which can happen once.
 """
 
@@ -87,7 +87,7 @@ PLACE_HOLDS = """
 -- Answers one row for each item; nth is the item's, from 1. decision: held (amount_nano says how much; again for
 -- an item that already has its hold), or why not. A refused item consumes nothing and fails nobody.
 -- available_nano is what a hold could have drawn on: grants that are over do not count, posted or not; the free
--- window that the call would have opened does. A window is opened by the first call that is held and not free of charge.
+-- window that the call would have opened does. The first call that holds something opens it.
 CREATE OR REPLACE FUNCTION place_holds(items json)
 RETURNS TABLE (nth bigint, decision text, amount_nano bigint, available_nano bigint, held_nano bigint)
 LANGUAGE plpgsql AS $$
@@ -230,7 +230,8 @@ BEGIN
     END LOOP;
 
     IF cardinality(opened_ids) > 0 THEN
-        INSERT INTO grants (organization_id, id, source, priority, amount_nano, remaining_nano, window_start, expires_at)
+        INSERT INTO grants (
+            organization_id, id, source, priority, amount_nano, remaining_nano, window_start, expires_at)
             SELECT organization, id, 'free', 0, amount, amount, moment, moment + make_interval(secs => seconds)
             FROM unnest(opened_organizations, opened_ids, opened_amounts, opened_seconds)
                 AS x (organization, id, amount, seconds);

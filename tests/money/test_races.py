@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from uuid import UUID
 
 import asyncpg
@@ -11,15 +9,12 @@ import httpx
 import msgspec
 import pytest
 
-from operis_api.kit.ids import new_id, time_of
-from operis_api.ledger.holds import HoldRequest, Holds, Settlement
-from operis_api.migrating import APP_ROLE
 from operis_client import AsyncOperis
 from tests.factories import Account, mint, set_balance, sign_up
+from tests.money.moving import hold_request, open_holds, settlement
 from tests.running import Api, Database, run_api
 
 HELLO = {"model": "operis/echo", "messages": [{"role": "user", "content": "Hello"}]}
-ECHO_PRICE = UUID("00000000-0000-7000-8000-000000000004")
 
 
 async def call_many(apis: list[Api], secret: str, *, calls: int) -> Counter[int]:
@@ -83,65 +78,6 @@ async def test_a_debit_and_calls_at_once_never_take_more_than_there_is(
 async def test_the_books_balance_after_all_of_this(api: Api, database: Database) -> None:
     assert api.process.returncode is None
     assert await database.broken_invariants() == []
-
-
-@asynccontextmanager
-async def open_holds(database: Database) -> AsyncGenerator[Holds]:
-    holds = Holds(database.app_url, APP_ROLE)
-    try:
-        yield holds
-    finally:
-        await holds.close()
-
-
-async def hold_request(database: Database, account: Account, *, quote_nano: int) -> HoldRequest:
-    rows = await database.fetch("SELECT version FROM catalog_version")
-    hold_id = new_id()
-    return HoldRequest(
-        hold_id=hold_id,
-        created_at=time_of(hold_id),
-        organization_id=UUID(account.organization_id),
-        user_id=UUID(account.user_id),
-        key_id=None,
-        key_version=None,
-        session_id=None,
-        model_id="operis/echo",
-        price_id=ECHO_PRICE,
-        catalog_version=rows[0]["version"],
-        quote_nano=quote_nano,
-        floor_nano=quote_nano,
-        streamed=False,
-        prompt_tokens=1,
-        client_address=None,
-        client_agent=None,
-    )
-
-
-def settlement(request: HoldRequest, *, charge_nano: int) -> Settlement:
-    return Settlement(
-        organization_id=request.organization_id,
-        hold_id=request.hold_id,
-        outcome="completed",
-        charge_nano=charge_nano,
-        cost_nano=None,
-        upstream_id=None,
-        http_status=200,
-        finish_reason="stop",
-        estimated=False,
-        input=1,
-        cached_input=0,
-        cache_write_5m=0,
-        cache_write_1h=0,
-        output=1,
-        reasoning=0,
-        audio_input=0,
-        audio_output=0,
-        image=0,
-        per_request=0,
-        latency_ms=1,
-        first_token_ms=None,
-        attempts=[],
-    )
 
 
 async def test_one_hold_settled_50_times_at_once_from_two_processes_is_charged_once(

@@ -12,6 +12,7 @@ from operis_api.gateway.sweeping import sweep_lapsed_holds
 from operis_api.kit.errors import Unavailable
 from operis_api.kit.sessions import Sessions
 from operis_api.ledger.holds import Holds
+from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants
 from operis_db.records import IdempotentAnswer
 
 PARTITION_MONTHS_AHEAD = 12
@@ -36,7 +37,14 @@ def list_jobs(sessions: Sessions, holds: Holds) -> list[Job]:
                 delete(IdempotentAnswer).where(IdempotentAnswer.created_at < func.now() - ANSWERS_KEPT)
             )
 
+    async def expire_ended_grants() -> None:
+        expired = EXPIRED_AT_ONCE_MAX
+        while expired == EXPIRED_AT_ONCE_MAX:
+            async with sessions.begin() as session:
+                expired = await expire_grants(session)
+
     return [
+        Job("expire_grants", 60, expire_ended_grants),
         Job("sweep_lapsed_holds", 10, lambda: sweep_lapsed_holds(holds, sessions)),
         Job("make_usage_partitions", 6 * 3600, make_partitions),
         Job("forget_idempotent_answers", 3600, forget_answers),

@@ -92,13 +92,23 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class FreeWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """Free credits for a time that begins with a call; what is left at its end is gone."""
+
+    amount: str
+    remaining: str
+    seconds: int
+    resets_at: datetime | None
+    """None: no window runs, and the next call opens one. Its credits are not part of `available` yet."""
+
+
 class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     organization_id: str
     available: str
     held: str
     grants: list[Grant]
     """Those with something left, in the order in which they are burnt."""
-    free_window: None = None
+    free_window: FreeWindow | None
 
 
 class WalletEntry(msgspec.Struct, frozen=True, kw_only=True):

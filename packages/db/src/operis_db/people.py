@@ -25,8 +25,7 @@ class Plan(Base):
     __table_args__ = (
         CheckConstraint("welcome_grant_nano >= 0", name="welcome_grant"),
         CheckConstraint(
-            "free_window_nano >= 0 AND free_window_seconds >= 0 "
-            "AND (free_window_nano > 0) = (free_window_seconds > 0)",
+            "free_window_nano >= 0 AND free_window_seconds >= 0 AND (free_window_nano > 0) = (free_window_seconds > 0)",
             name="free_window",
         ),
         Index("uq_plans_default", "is_default", unique=True, postgresql_where=text("is_default")),

@@ -11,7 +11,8 @@ from operis_api.accounts.errors import EmailTaken, InvalidEmail
 from operis_api.accounts.passwords import hash_password
 from operis_api.kit.errors import InvalidField
 from operis_api.kit.ids import new_id
-from operis_api.ledger.wallets import Movement, credit_wallet, open_wallet
+from operis_api.ledger.postings import Movement, credit_wallet
+from operis_api.ledger.wallets import open_wallet
 from operis_db.people import Membership, Organization, Plan, User
 
 NAME_CHARACTERS_MAX = 120

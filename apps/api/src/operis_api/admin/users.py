@@ -26,9 +26,10 @@ from operis_api.kit.lists import After, Limit
 from operis_api.kit.money import format_nano, parse_nano
 from operis_api.kit.origin import AnyRequest
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
+from operis_api.ledger.corrections import adjust_wallet
 from operis_api.ledger.routes import show_wallet
 from operis_api.ledger.schemas import Wallet
-from operis_api.ledger.wallets import Balance, adjust_wallet, read_balances
+from operis_api.ledger.wallets import Balance, read_balances
 from operis_db.people import ApiKey, KeySpending, Organization, Session, User
 
 REASON_CHARACTERS_MAX = 500

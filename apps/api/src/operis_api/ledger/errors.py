@@ -13,3 +13,11 @@ class AdjustmentTooLarge(DomainError):
 
 class BalanceTooSmall(DomainError):
     status, code, title = 409, "balance_too_small", "The wallet has less than what would be taken."
+
+
+class NothingCharged(DomainError):
+    status, code, title = 409, "nothing_charged", "This request cost nothing."
+
+
+class AlreadyReversed(DomainError):
+    status, code, title = 409, "already_reversed", "This charge was given back before."

@@ -11,8 +11,8 @@ from operis_api.access.identity import Identity
 from operis_api.kit.lists import After, Limit
 from operis_api.kit.money import format_nano
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
-from operis_api.ledger.schemas import Grant, Wallet, WalletEntry
-from operis_api.ledger.wallets import list_entries, list_grants, read_wallet
+from operis_api.ledger.schemas import FreeWindow, Grant, Wallet, WalletEntry
+from operis_api.ledger.wallets import left_nano, list_entries, read_wallet
 from operis_db import ledger as tables
 
 Line = tuple[tables.Entry, tables.Posting]
@@ -21,7 +21,7 @@ EntrySequence = cast("type[int]", Annotated[int, msgspec.Meta(ge=0, lt=2**63)])
 
 @get("/", operation_id="get_wallet")
 async def get_wallet(identity: Identity, session: AsyncSession) -> Wallet:
-    """Return what is available, what is held, and the grants that make it up, in burn order."""
+    """Return what is available, what is held, the grants that make it up in burn order, and the free window."""
     return await show_wallet(session, identity.organization_id)
 
 
@@ -37,7 +37,7 @@ async def list_wallet_entries(
 
 async def show_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
     wallet = await read_wallet(session, organization_id)
-    grants = await list_grants(session, organization_id)
+    window = wallet.free_window
     return Wallet(
         organization_id=organization_id,
         available=format_nano(wallet.available_nano),
@@ -48,13 +48,20 @@ async def show_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
                 source=cast("Literal['free', 'bonus', 'paid', 'refund', 'manual', 'voucher']", grant.source),
                 priority=grant.priority,
                 amount=format_nano(grant.amount_nano),
-                remaining=format_nano(grant.remaining_nano),
+                remaining=format_nano(left_nano(grant, wallet.as_of)),
                 held=format_nano(grant.held_nano),
                 expires_at=grant.expires_at,
                 created_at=grant.created_at,
             )
-            for grant in grants
+            for grant in wallet.grants
         ],
+        free_window=window
+        and FreeWindow(
+            amount=format_nano(window.amount_nano),
+            remaining=format_nano(window.remaining_nano),
+            seconds=window.seconds,
+            resets_at=window.resets_at,
+        ),
     )
 
 
@@ -66,7 +73,7 @@ def _entry(line: Line) -> WalletEntry:
         amount=format_nano(entry.amount_nano),
         balance_after=format_nano(entry.balance_after_nano or 0),
         reason=posting.reason,
-        request_id=posting.id if posting.kind == "charge" else None,
+        request_id=posting.id if posting.kind == "charge" else posting.reverses_id,
         created_at=entry.created_at,
     )
 

@@ -18,13 +18,19 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class FreeWindow(msgspec.Struct, frozen=True, kw_only=True):
+    amount: str
+    remaining: str
+    seconds: int
+    resets_at: datetime | None
+
+
 class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     organization_id: UUID
     available: str
     held: str
     grants: list[Grant]
-    free_window: None = None
-    """No plan has a free window yet."""
+    free_window: FreeWindow | None
 
 
 class WalletEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,35 +1,21 @@
-"""Reading a wallet, and the movements of money outside the hot path: grants, credits and debits.
-
-Each of them locks the wallet row first and writes one posting whose entries sum to zero.
-"""
+"""Opening and reading wallets. What has ended counts as gone from that moment on, its expiry posted or not."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, insert, select
+from sqlalchemy import BigInteger, ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.kit.errors import NotFound
-from operis_api.kit.ids import new_id
-from operis_api.kit.money import NANO, format_nano
-from operis_api.ledger.errors import AdjustmentTooLarge, BalanceTooSmall
 from operis_db.ledger import Entry, Grant, Hold, Posting, Wallet
+from operis_db.people import Organization, Plan
 
-PRIORITIES = {"free": 0, "bonus": 10, "voucher": 20, "refund": 30, "manual": 40, "paid": 50}
-"""Burn order: what costs its owner least goes first."""
-ADJUSTMENT_NANO_MAX = 1_000_000 * NANO
 GRANTS_SHOWN_MAX = 200
-
-
-class Movement(msgspec.Struct, frozen=True, kw_only=True):
-    """Why money moves, and the account it comes from or goes to."""
-
-    kind: str
-    account: str
-    reason: str
-    actor_id: UUID | None
+_NOW = func.statement_timestamp()
+"""The database's clock, the same all through a statement."""
 
 
 async def open_wallet(session: AsyncSession, organization_id: UUID) -> None:
@@ -38,11 +24,61 @@ async def open_wallet(session: AsyncSession, organization_id: UUID) -> None:
     await session.flush()
 
 
-async def read_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
-    wallet = await session.get(Wallet, organization_id, populate_existing=True)
-    if wallet is None:
+class FreeWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """The free credits of a plan: those of the window that runs, or of the one that the next call opens."""
+
+    amount_nano: int
+    remaining_nano: int
+    seconds: int
+    resets_at: datetime | None
+    """None: no window runs."""
+
+
+class WalletView(msgspec.Struct, frozen=True, kw_only=True):
+    """A wallet as of one moment. An unopened window is not part of `available_nano`."""
+
+    as_of: datetime
+    available_nano: int
+    held_nano: int
+    grants: Sequence[Grant]
+    """Those with something left, in burn order; of what has ended, only the part that open holds draw on is left."""
+    free_window: FreeWindow | None
+
+
+async def read_wallet(session: AsyncSession, organization_id: UUID) -> WalletView:
+    """Return the wallet with its grants and its free window, all in one snapshot."""
+    still_runs = Grant.window_start.is_not(None) & (Grant.expires_at > _NOW)
+    found = await session.execute(
+        select(
+            _usable_nano(), Wallet.held_nano, Plan.free_window_nano, Plan.free_window_seconds, _NOW.label("now"), Grant
+        )
+        .select_from(Wallet)
+        .join(Organization, Organization.id == Wallet.organization_id)
+        .join(Plan, Plan.id == Organization.plan_id)
+        .outerjoin(Grant, (Grant.organization_id == Wallet.organization_id) & (~Grant.closed | still_runs))
+        .where(Wallet.organization_id == organization_id)
+        .order_by(Grant.priority, Grant.expires_at.nulls_last(), Grant.id)
+        .limit(GRANTS_SHOWN_MAX)
+        .execution_options(populate_existing=True)
+    )
+    rows = found.tuples().all()
+    if not rows:
         raise NotFound(f"There is no wallet of organization {organization_id}.")
-    return wallet
+    available_nano, held_nano, window_nano, window_seconds, now, _ = rows[0]
+    grants = [grant for row in rows if (grant := cast("Grant | None", row[-1]))]  # an empty wallet's row has none
+    running = next((grant for grant in grants if grant.window_start and not _has_ended(grant, now)), None)
+    return WalletView(
+        as_of=now,
+        available_nano=available_nano,
+        held_nano=held_nano,
+        grants=[grant for grant in grants if grant.held_nano or (grant.remaining_nano and not _has_ended(grant, now))],
+        free_window=_show_window(running, window_nano, window_seconds),
+    )
+
+
+def left_nano(grant: Grant, now: datetime) -> int:
+    """Return what a grant has left: of one that has ended, what open holds still draw on."""
+    return grant.held_nano if _has_ended(grant, now) else grant.remaining_nano
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -53,25 +89,11 @@ class Balance(msgspec.Struct, frozen=True):
 async def read_balances(session: AsyncSession, organization_ids: Sequence[UUID]) -> dict[UUID, Balance]:
     """Return what each of the organizations has; a page of them at most."""
     rows = await session.execute(
-        select(Wallet.organization_id, Wallet.available_nano, Wallet.held_nano).where(
+        select(Wallet.organization_id, _usable_nano(), Wallet.held_nano).where(
             Wallet.organization_id.in_(organization_ids)
         )
     )
-    return {row.organization_id: Balance(row.available_nano, row.held_nano) for row in rows}
-
-
-async def list_grants(
-    session: AsyncSession, organization_id: UUID, *, limit: int | None = GRANTS_SHOWN_MAX
-) -> Sequence[Grant]:
-    """Return the grants with something left, in burn order; all of them where `limit` is None."""
-    rows = await session.scalars(
-        select(Grant)
-        .where(Grant.organization_id == organization_id, Grant.remaining_nano > 0)
-        .order_by(Grant.priority, Grant.expires_at.nulls_last(), Grant.id)
-        .limit(limit)
-        .execution_options(populate_existing=True)
-    )
-    return rows.all()
+    return {organization_id: Balance(available, held) for organization_id, available, held in rows.tuples()}
 
 
 async def list_entries(
@@ -120,7 +142,7 @@ async def sum_wallets(session: AsyncSession) -> WalletSums:
     row = (
         await session.execute(
             select(
-                func.coalesce(func.sum(Wallet.available_nano), 0),
+                func.coalesce(func.sum(_usable_nano()), 0),
                 func.coalesce(func.sum(Wallet.held_nano), 0),
                 select(func.count()).select_from(Hold).scalar_subquery(),
             )
@@ -129,111 +151,29 @@ async def sum_wallets(session: AsyncSession) -> WalletSums:
     return WalletSums(*(int(value) for value in row))
 
 
-async def credit_wallet(
-    session: AsyncSession,
-    organization_id: UUID,
-    movement: Movement,
-    *,
-    amount_nano: int,
-    source: str,
-    expires_at: datetime | None = None,
-) -> UUID:
-    """Put `amount_nano` into the wallet as a new grant; returns the posting's id."""
-    wallet = await _lock_wallet(session, organization_id)
-    wallet.available_nano += amount_nano
-    session.add(
-        Grant(
-            organization_id=organization_id,
-            id=new_id(),
-            source=source,
-            priority=PRIORITIES[source],
-            amount_nano=amount_nano,
-            remaining_nano=amount_nano,
-            expires_at=expires_at,
-        )
+def _usable_nano() -> ColumnElement[int]:
+    """Return a wallet's available part without what has ended and is not posted yet."""
+    ended = (
+        select(func.sum(Grant.remaining_nano - Grant.held_nano).cast(BigInteger))
+        .where(Grant.organization_id == Wallet.organization_id, ~Grant.closed, Grant.expires_at <= _NOW)
+        .correlate(Wallet)
+        .scalar_subquery()
     )
-    return await _post(session, wallet, movement, amount_nano)
+    return Wallet.available_nano - func.coalesce(ended, 0)
 
 
-async def debit_wallet(session: AsyncSession, organization_id: UUID, movement: Movement, *, amount_nano: int) -> UUID:
-    """Take `amount_nano` out of the un-held parts of the grants, in burn order; returns the posting's id.
+def _has_ended(grant: Grant, now: datetime) -> bool:
+    return grant.expires_at is not None and grant.expires_at <= now
 
-    Raises `BalanceTooSmall` where less is available: a debit never touches what open holds reserve.
-    """
-    wallet = await _lock_wallet(session, organization_id)
-    if wallet.available_nano < amount_nano:
-        raise BalanceTooSmall(
-            f"{format_nano(wallet.available_nano)} credits are available; take that or less.",
-            available=format_nano(wallet.available_nano),
-            held=format_nano(wallet.held_nano),
+
+def _show_window(running: Grant | None, window_nano: int, window_seconds: int) -> FreeWindow | None:
+    if running is not None and running.window_start is not None and running.expires_at is not None:
+        return FreeWindow(
+            amount_nano=running.amount_nano,
+            remaining_nano=running.remaining_nano,
+            seconds=round((running.expires_at - running.window_start).total_seconds()),
+            resets_at=running.expires_at,
         )
-    wallet.available_nano -= amount_nano
-    left = amount_nano
-    for grant in await list_grants(session, organization_id, limit=None):
-        taken = min(left, grant.remaining_nano - grant.held_nano)
-        grant.remaining_nano -= taken
-        left -= taken
-    assert left == 0, "available_nano is the sum of the grants' free parts"
-    return await _post(session, wallet, movement, -amount_nano)
-
-
-async def adjust_wallet(
-    session: AsyncSession, organization_id: UUID, *, amount_nano: int, reason: str, actor_id: UUID
-) -> UUID:
-    """Credit (positive) or debit (negative) a wallet on an operator's word; returns the posting's id."""
-    assert amount_nano != 0, "the caller has refused zero"
-    if abs(amount_nano) > ADJUSTMENT_NANO_MAX:
-        raise AdjustmentTooLarge(
-            f"Adjust by up to {format_nano(ADJUSTMENT_NANO_MAX)} credits either way.",
-            limit=format_nano(ADJUSTMENT_NANO_MAX),
-        )
-    movement = Movement(kind="adjustment", account="adjustments", reason=reason, actor_id=actor_id)
-    if amount_nano > 0:
-        return await credit_wallet(session, organization_id, movement, amount_nano=amount_nano, source="manual")
-    return await debit_wallet(session, organization_id, movement, amount_nano=-amount_nano)
-
-
-async def _lock_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
-    await session.flush()
-    wallet = await session.get(Wallet, organization_id, with_for_update=True, populate_existing=True)
-    if wallet is None:
-        raise NotFound(f"There is no wallet of organization {organization_id}.")
-    return wallet
-
-
-async def _post(session: AsyncSession, wallet: Wallet, movement: Movement, amount_nano: int) -> UUID:
-    """Write the posting and both its entries, with the wallet's next sequence; `amount_nano` is the wallet's gain."""
-    posting_id = new_id()
-    wallet.sequence += 1
-    keys = {"organization_id": wallet.organization_id, "posting_id": posting_id}
-    session.add(
-        Posting(
-            organization_id=wallet.organization_id,
-            id=posting_id,
-            kind=movement.kind,
-            reason=movement.reason,
-            actor_id=movement.actor_id,
-        )
-    )
-    await session.flush()
-    await session.execute(
-        insert(Entry).values(
-            [
-                {
-                    **keys,
-                    "account": "wallet",
-                    "amount_nano": amount_nano,
-                    "sequence": wallet.sequence,
-                    "balance_after_nano": wallet.available_nano + wallet.held_nano,
-                },
-                {
-                    **keys,
-                    "account": movement.account,
-                    "amount_nano": -amount_nano,
-                    "sequence": None,
-                    "balance_after_nano": None,
-                },
-            ]
-        )
-    )
-    return posting_id
+    if window_nano == 0:
+        return None
+    return FreeWindow(amount_nano=window_nano, remaining_nano=window_nano, seconds=window_seconds, resets_at=None)

@@ -1,0 +1,134 @@
+"""Moving money as the API's own code does, without HTTP: the hot path's batches, and the ledger's functions."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.ext.asyncio import async_sessionmaker
+
+from operis_api.kit.ids import new_id, time_of
+from operis_api.kit.sessions import Sessions, create_engine
+from operis_api.ledger.holds import HoldRequest, Holds, Settlement
+from operis_api.ledger.postings import Movement, credit_wallet
+from operis_api.migrating import APP_ROLE
+from tests.factories import Account
+from tests.running import Database
+
+ECHO_PRICE = UUID("00000000-0000-7000-8000-000000000004")
+GIFT = Movement(kind="gift", account="promotions", reason="for a test", actor_id=None)
+
+
+@asynccontextmanager
+async def open_holds(database: Database) -> AsyncGenerator[Holds]:
+    holds = Holds(database.app_url, APP_ROLE)
+    try:
+        yield holds
+    finally:
+        await holds.close()
+
+
+async def hold_request(
+    database: Database, account: Account, *, quote_nano: int, floor_nano: int | None = None
+) -> HoldRequest:
+    rows = await database.fetch("SELECT version FROM catalog_version")
+    hold_id = new_id()
+    return HoldRequest(
+        hold_id=hold_id,
+        created_at=time_of(hold_id),
+        organization_id=UUID(account.organization_id),
+        user_id=UUID(account.user_id),
+        key_id=None,
+        key_version=None,
+        session_id=None,
+        model_id="operis/echo",
+        price_id=ECHO_PRICE,
+        catalog_version=rows[0]["version"],
+        quote_nano=quote_nano,
+        floor_nano=quote_nano if floor_nano is None else floor_nano,
+        streamed=False,
+        prompt_tokens=1,
+        client_address=None,
+        client_agent=None,
+    )
+
+
+def settlement(request: HoldRequest, *, charge_nano: int) -> Settlement:
+    return Settlement(
+        organization_id=request.organization_id,
+        hold_id=request.hold_id,
+        outcome="completed",
+        charge_nano=charge_nano,
+        cost_nano=None,
+        upstream_id=None,
+        http_status=200,
+        finish_reason="stop",
+        estimated=False,
+        input=1,
+        cached_input=0,
+        cache_write_5m=0,
+        cache_write_1h=0,
+        output=1,
+        reasoning=0,
+        audio_input=0,
+        audio_output=0,
+        image=0,
+        per_request=0,
+        latency_ms=1,
+        first_token_ms=None,
+        attempts=[],
+    )
+
+
+@asynccontextmanager
+async def open_sessions(database: Database) -> AsyncGenerator[Sessions]:
+    """Yield sessions with the application's rights."""
+    engine = create_engine(database.app_url, APP_ROLE)
+    try:
+        yield async_sessionmaker(engine, expire_on_commit=False)
+    finally:
+        await engine.dispose()
+
+
+async def give(
+    database: Database, account: Account, amount_nano: int, *, source: str = "bonus", ends: str | None = "1 hour"
+) -> UUID:
+    """Put a grant into the wallet that ends after so long (None: never); returns its id."""
+    rows = await database.fetch("SELECT clock_timestamp() + $1::text::interval AS ends", ends)
+    async with open_sessions(database) as sessions, sessions.begin() as session:
+        return await credit_wallet(
+            session,
+            UUID(account.organization_id),
+            GIFT,
+            amount_nano=amount_nano,
+            source=source,
+            expires_at=rows[0]["ends"],
+        )
+
+
+async def end_grant(database: Database, grant_id: UUID) -> None:
+    """Let so much time pass that the grant is over."""
+    await database.fetch("UPDATE grants SET expires_at = clock_timestamp() WHERE id = $1", grant_id)
+
+
+async def run_expiry(database: Database) -> int:
+    """Run the job's function as the application would; returns how many expiries it posted."""
+    connection = await asyncpg.connect(database.app_url, server_settings={"role": APP_ROLE})
+    try:
+        return int(await connection.fetchval("SELECT expire_grants(500)"))
+    finally:
+        await connection.close()
+
+
+async def entries_of(database: Database, account: Account) -> list[tuple[str, str, int, int | None]]:
+    """Return the wallet's postings in their order: kind, account, amount, and the balance after wallet lines."""
+    rows = await database.fetch(
+        """
+        SELECT p.kind, e.account, e.amount_nano, e.balance_after_nano
+        FROM entries e JOIN postings p ON p.organization_id = e.organization_id AND p.id = e.posting_id
+        JOIN entries w ON w.organization_id = e.organization_id AND w.posting_id = e.posting_id AND w.account = 'wallet'
+        WHERE e.organization_id = $1 ORDER BY w.sequence, e.account DESC
+        """,
+        UUID(account.organization_id),
+    )
+    return [(row["kind"], row["account"], row["amount_nano"], row["balance_after_nano"]) for row in rows]
