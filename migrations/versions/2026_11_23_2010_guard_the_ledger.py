@@ -53,6 +53,9 @@ BEGIN
         EXECUTE format(
             'ALTER TABLE public.usage_records ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
             partition_name, month::text || '+00', (month + interval '1 month')::text || '+00');
+        -- The parent's trigger does not see a statement that names the partition.
+        EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON public.%I '
+            'FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', partition_name);
         made := made + 1;
     END LOOP;
     RETURN made;

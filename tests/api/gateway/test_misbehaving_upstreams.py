@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -246,8 +247,8 @@ async def test_an_explicit_output_limit_is_never_changed(
     await api.openai(await mint(ada)).chat.completions.create(
         model=real_model, messages=QUESTION, max_completion_tokens=33
     )
-    assert provider.calls[-1]["max_completion_tokens"] == 33
-    assert "max_tokens" not in provider.calls[-1]
+    assert provider.calls[-1]["max_tokens"] == 33  # the name that most compatible servers obey
+    assert "max_completion_tokens" not in provider.calls[-1]
     assert script.status == 200
 
 
@@ -265,4 +266,37 @@ async def test_a_missing_output_limit_is_lowered_to_what_the_wallet_covers_and_a
     request = (await ada.client.list_requests()).items[0]
     assert (await ada.client.explain_request(request.id)).hold == "0.005"
     assert 400 < limit < 500  # 0.005 credits less the prompt, at 10 credits per million
+    assert script.status == 200
+
+
+async def test_two_output_limits_at_once_are_one_for_the_quote_and_for_the_provider(
+    api: Api, ada: Account, provider: OpenAIUpstream, script: Script, real_model: str
+) -> None:
+    body = {"model": real_model, "messages": QUESTION, "max_completion_tokens": 5, "max_tokens": 100_000}
+    response = await api.http.post(
+        f"{api.base_url}/v1/chat/completions", json=body, headers={"x-api-key": await mint(ada)}
+    )
+    assert response.status_code == 200
+    sent = provider.calls[-1]
+    assert (sent["max_tokens"], "max_completion_tokens" in sent) == (5, False)
+    assert script.status == 200
+
+
+async def test_an_image_counts_for_the_quote_however_its_key_is_written(
+    api: Api, ada: Account, script: Script, real_model: str
+) -> None:
+    secret = await mint(ada)
+    holds: list[str] = []
+    for key in ("image_url", "image\\u005furl"):
+        raw = (
+            f'{{"model": "{real_model}", "max_tokens": 1, "messages": [{{"role": "user", "content": '
+            f'[{{"type": "{key}", "{key}": {{"url": "https://example.com/cat.png"}}}}]}}]}}'
+        )
+        response = await api.http.post(
+            f"{api.base_url}/v1/chat/completions", content=raw, headers={"x-api-key": secret}
+        )
+        assert response.status_code == 200
+        request = (await ada.client.list_requests(limit=1)).items[0]
+        holds.append((await ada.client.explain_request(request.id)).hold)
+    assert all(Decimal(hold) > Decimal("0.005") for hold in holds)  # 2,000 tokens at 2.5 credits per million
     assert script.status == 200

@@ -167,7 +167,8 @@ def check_port(port: int, setting: str) -> None:
 def announce(settings: Settings, made: Credentials | None) -> None:
     """Print where everything is, and once how to sign in."""
     lines = ["", "Operis is running.", f"  Dashboard  {settings.public_dashboard_url}"]
-    lines += [f"  API        {settings.public_api_url}   (reference: {settings.public_api_url}/docs)"]
+    reference = f"   (reference: {settings.public_api_url}/docs)" if settings.docs_exposed else ""
+    lines += [f"  API        {settings.public_api_url}{reference}"]
     if made is not None:
         lines += describe_sign_in(settings, made)
     else:

@@ -75,7 +75,8 @@ class Price(Base):
     """A version of a model's price: superseded by a later `effective_from`, never edited.
 
     Sale prices and upstream costs stand beside each other, in microcredits per million units. A sale price of a
-    meter that is None falls back: cached input, cache writes, audio and images to `input`, reasoning to `output`.
+    meter that is None falls back: cached input, cache writes and audio input to `input`, reasoning and audio output to
+    `output`; images and requests to nothing.
     """
 
     __tablename__ = "prices"

@@ -12,7 +12,7 @@ from operis_api.gateway.admission import Admissions, CallOrigin
 from operis_api.gateway.answering import DONE, add_cost, error_event, usage_event
 from operis_api.gateway.call import Call
 from operis_api.gateway.chat_request import ChatRequest
-from operis_api.gateway.errors import StreamTooLong, UpstreamFailed
+from operis_api.gateway.errors import SettlementUnknown, StreamTooLong, UpstreamFailed
 from operis_api.gateway.live import LiveCalls
 from operis_api.gateway.metering import AnswerMeter, StreamMeter
 from operis_api.gateway.relay import Client, Relay
@@ -43,7 +43,11 @@ class Chat:
         call = Call(request, await self._admissions.admit(request, caller, origin), self._holds, self._live)
         async with call:
             meter, body = await self._read_answer(call)
-            settled = await call.settle("completed", meter)
+            call.deliver(meter.output_tokens)
+            try:
+                settled = await call.settle("completed", meter)
+            except Unavailable as error:
+                raise SettlementUnknown from error
         cost = format_nano(settled.charged_nano)
         return add_cost(body, meter.usage, cost), {**call.headers, "x-operis-charge": cost}
 

@@ -11,7 +11,7 @@ OUTPUT_LIMIT_MAX = 100_000_000
 ANSWERS_MAX = 128
 IMAGE_TOKENS_MAX = 2_000
 """More than any size of image costs by OpenAI's tile formula (85 + 170 for each of at most 8 tiles)."""
-_REMOTE_IMAGE = re.compile(rb'"type"\s*:\s*"image_url"')
+_IMAGE = re.compile(rb'"image_url"\s*:')
 
 
 class ChatFields(msgspec.Struct, kw_only=True):
@@ -58,22 +58,30 @@ class ChatRequest:
 
         The bytes of the JSON around the text cover what a provider adds for each message.
         """
-        return len(self.body) + IMAGE_TOKENS_MAX * len(_REMOTE_IMAGE.findall(self.body))
+        body = self.body
+        if b"\\u" in body:  # a key may be written with escapes; written anew it has none
+            body = msgspec.json.encode(msgspec.json.decode(body))
+        return len(self.body) + IMAGE_TOKENS_MAX * len(_IMAGE.findall(body))
 
     @property
     def prompt_tokens_estimate(self) -> int:
         return estimate_tokens(len(bytes(self.messages)))
 
     def forwarded_body(self, *, upstream_model: str, output_limit: int | None, limit_field: str) -> bytes:
-        """Return the body for an upstream: its model name, usage asked for, our output limit where there was none."""
+        """Return the body for an upstream: its model name, usage asked for, and the output limit that was quoted.
+
+        `output_limit` is ours where the caller set none.
+        """
         fields = msgspec.json.decode(self.body, type=dict[str, msgspec.Raw])
         fields["model"] = _raw(upstream_model)
         if self.streamed:
             given = fields.get("stream_options") if self.has_stream_options else None
             options: dict[str, object] = dict(msgspec.json.decode(given, type=dict[str, msgspec.Raw])) if given else {}
             fields["stream_options"] = _raw({**options, "include_usage": True})
-        if output_limit is not None:
-            fields[limit_field] = _raw(output_limit)
+        limit = self.output_limit if output_limit is None else output_limit
+        for name in ("max_tokens", "max_completion_tokens"):
+            fields.pop(name, None)  # exactly one limit is sent, the one we quoted, by the name the upstream obeys
+        fields[limit_field] = _raw(limit)
         return msgspec.json.encode(fields)
 
     def message_texts(self) -> list[str]:

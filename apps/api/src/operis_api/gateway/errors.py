@@ -51,3 +51,16 @@ class InternalError(DomainError):
 
 class StreamTooLong(DomainError):
     status, code, title = 504, "stream_too_long", "The stream was ended after its longest time; it is charged so far."
+
+
+class SettlementUnknown(DomainError):
+    status, code, title = (
+        503,
+        "settlement_unknown",
+        "The call was made, but the database went away before it was settled.",
+    )
+
+    def __init__(self) -> None:
+        super().__init__(
+            "What it used is charged at most once; GET /api/v1/requests tells. Trying again is a new call."
+        )

@@ -129,8 +129,11 @@ class AnswerMeter:
 
 
 def _text_bytes(part: _Delta) -> int:
-    found = sum(len(text.encode()) for text in (part.content, part.reasoning_content, part.refusal) if text)
-    return found + (len(part.tool_calls) if is_given(part.tool_calls) else 0)
+    found = len(part.tool_calls) if is_given(part.tool_calls) else 0
+    for text in (part.content, part.reasoning_content, part.refusal):
+        if text:
+            found += len(text) if text.isascii() else len(text.encode())
+    return found
 
 
 class StreamMeter(AnswerMeter):
@@ -150,18 +153,13 @@ class StreamMeter(AnswerMeter):
     def feed(self, received: bytes) -> bytes:
         """Take bytes from the upstream and return those to pass on now: whole events, unchanged."""
         buffer = self._buffer + received if self._buffer else received
-        passed: list[bytes] = []
-        start = 0
-        for end in _EVENT_END.finditer(buffer):
-            event = buffer[start : end.end()]
-            start = end.end()
-            if self._keep(event):
-                passed.append(event)
-        self._buffer = buffer[start:]
+        whole, self._buffer = _cut_events(buffer)
         if len(self._buffer) > EVENT_BYTES_MAX:
             self.failed = True
             self._buffer = b""
-        return b"".join(passed)
+        events = _split_events(whole)
+        kept = [event for event in events if self._keep(event)]
+        return whole if len(kept) == len(events) else b"".join(kept)
 
     def _keep(self, event: bytes) -> bool:
         """Read one event; False where it is not to be passed on: our own [DONE] and usage follow the settlement."""
@@ -181,6 +179,22 @@ class StreamMeter(AnswerMeter):
         if self.first_chunk is None:
             self.first_chunk = payload
         return not self.done
+
+
+def _cut_events(buffer: bytes) -> tuple[bytes, bytes]:
+    """Return what of the buffer is whole events, and the rest."""
+    end = buffer.rfind(b"\n\n") + 2
+    if b"\r" in buffer:
+        end = max([1, *(found.end() for found in _EVENT_END.finditer(buffer))])
+    return (buffer[:end], buffer[end:]) if end > 1 else (b"", buffer)
+
+
+def _split_events(whole: bytes) -> list[bytes]:
+    """Return the events of whole events, each with its blank line."""
+    if b"\r" not in whole:
+        return [event + b"\n\n" for event in whole.split(b"\n\n")[:-1]]
+    ends = [found.end() for found in _EVENT_END.finditer(whole)]
+    return [whole[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def _payload_of(event: bytes) -> bytes | None:
