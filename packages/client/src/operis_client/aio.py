@@ -26,9 +26,11 @@ from operis_client.models import (
     ModelUpstream,
     Overview,
     Page,
+    PlanRow,
     Price,
     Ready,
     Request,
+    Reversal,
     Tokens,
     Upstream,
     UpstreamTest,
@@ -256,6 +258,41 @@ class AsyncOperis:
             Adjustment,
             content=transport.body(amount=amount, reason=reason),
             headers=transport.idempotency(idempotency_key),
+        )
+
+    async def reverse_charge(
+        self, organization_id: str, request_id: str, *, reason: str, idempotency_key: str | None = None
+    ) -> Reversal:
+        """Give a request's whole charge back; once."""
+        return await self._call(
+            "POST",
+            f"/api/v1/admin/requests/{organization_id}/{request_id}/reverse",
+            Reversal,
+            content=transport.body(reason=reason),
+            headers=transport.idempotency(idempotency_key),
+        )
+
+    async def list_plans(self) -> Page[PlanRow]:
+        return await self._call("GET", "/api/v1/admin/plans", Page[PlanRow])
+
+    async def update_plan(
+        self,
+        plan_id: str,
+        *,
+        welcome_grant: str | UnsetType = UNSET,
+        free_window_amount: str | UnsetType = UNSET,
+        free_window_seconds: int | UnsetType = UNSET,
+    ) -> PlanRow:
+        """Change what a plan gives; a free window of amount "0" is none."""
+        return await self._call(
+            "PATCH",
+            f"/api/v1/admin/plans/{plan_id}",
+            PlanRow,
+            content=transport.body(
+                welcome_grant=welcome_grant,
+                free_window_amount=free_window_amount,
+                free_window_seconds=free_window_seconds,
+            ),
         )
 
     async def list_upstreams(self) -> Page[Upstream]:

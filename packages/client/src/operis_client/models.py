@@ -245,6 +245,24 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
     wallet: Wallet
 
 
+class Reversal(msgspec.Struct, frozen=True, kw_only=True):
+    posting_id: str
+    request_id: str
+    amount: str
+    """What was given back: the whole charge."""
+    wallet: Wallet
+
+
+class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    is_default: bool
+    welcome_grant: str
+    free_window_amount: str
+    free_window_seconds: int
+    created_at: datetime
+
+
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str

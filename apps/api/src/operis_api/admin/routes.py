@@ -3,11 +3,18 @@
 from litestar import Router
 
 from operis_api.access.identity import require_admin
-from operis_api.admin import models, overview, upstreams, users
+from operis_api.admin import corrections, models, overview, plans, upstreams, users
 
 router = Router(
     "/admin",
-    route_handlers=[overview.router, users.router, upstreams.router, models.router],
+    route_handlers=[
+        overview.router,
+        users.router,
+        corrections.router,
+        plans.router,
+        upstreams.router,
+        models.router,
+    ],
     guards=[require_admin],
     tags=["admin"],
 )

@@ -45,6 +45,33 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
     wallet: Wallet
 
 
+class ReverseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: str
+
+
+class Reversal(msgspec.Struct, frozen=True, kw_only=True):
+    posting_id: UUID
+    request_id: UUID
+    amount: str
+    wallet: Wallet
+
+
+class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+    is_default: bool
+    welcome_grant: str
+    free_window_amount: str
+    free_window_seconds: int
+    created_at: datetime
+
+
+class UpdatePlanBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    welcome_grant: str | UnsetType = UNSET
+    free_window_amount: str | UnsetType = UNSET
+    free_window_seconds: int | UnsetType = UNSET
+
+
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     name: str
