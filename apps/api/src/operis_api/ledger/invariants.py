@@ -73,6 +73,49 @@ INVARIANTS = {
             SELECT organization_id, max(sequence) AS newest FROM entries WHERE account = 'wallet' GROUP BY 1
         ) e USING (organization_id) WHERE w.sequence <> coalesce(e.newest, 0)
     """,
+    "what a posting moves in grants is what it moves in the wallet": """
+        SELECT format('posting %s moves %s in grants, %s in the wallet', p.id, m.moved, e.amount_nano)
+        FROM postings p
+        CROSS JOIN LATERAL (SELECT sum(x) AS moved FROM unnest(p.grant_amounts_nano) AS x) m
+        LEFT JOIN entries e ON e.organization_id = p.organization_id AND e.posting_id = p.id AND e.account = 'wallet'
+        WHERE m.moved IS DISTINCT FROM e.amount_nano AND cardinality(p.grant_ids) > 0
+    """,
+    # Grants from before postings named them are known by no posting that made them, and are left out.
+    "each grant has what its posting gave, less what was taken from it": """
+        SELECT format('grant %s of %s has %s left; it was given %s, and %s was taken', m.id, g.amount_nano,
+            g.remaining_nano, m.given, -m.taken + coalesce(b.burnt, 0))
+        FROM (
+            SELECT p.organization_id, x.id, sum(x.amount) FILTER (WHERE x.amount > 0) AS given,
+                coalesce(sum(x.amount) FILTER (WHERE x.amount < 0), 0) AS taken
+            FROM postings p, unnest(p.grant_ids, p.grant_amounts_nano) AS x (id, amount) GROUP BY 1, 2
+        ) m
+        LEFT JOIN grants g USING (organization_id, id)
+        LEFT JOIN (
+            SELECT r.organization_id, x.id, sum(x.amount) AS burnt
+            FROM usage_records r, unnest(r.grant_ids, r.grant_amounts_nano) AS x (id, amount) GROUP BY 1, 2
+        ) b USING (organization_id, id)
+        WHERE m.given IS NOT NULL AND (g.amount_nano IS DISTINCT FROM m.given
+            OR g.remaining_nano IS DISTINCT FROM m.given + m.taken - coalesce(b.burnt, 0))
+    """,
+    "each reversal takes back one whole charge": """
+        SELECT format('reversal %s gives %s back of a charge of %s', p.id, e.amount_nano, -c.amount_nano)
+        FROM postings p
+        LEFT JOIN entries e ON e.organization_id = p.organization_id AND e.posting_id = p.id AND e.account = 'wallet'
+        LEFT JOIN postings r ON r.organization_id = p.organization_id AND r.id = p.reverses_id AND r.kind = 'charge'
+        LEFT JOIN entries c ON c.organization_id = r.organization_id AND c.posting_id = r.id AND c.account = 'wallet'
+        WHERE (p.kind = 'reversal' OR p.reverses_id IS NOT NULL)
+            AND (p.kind <> 'reversal' OR e.amount_nano IS DISTINCT FROM -c.amount_nano)
+    """,
+    "free windows of a wallet do not overlap": """
+        SELECT format('window %s begins before the one before it ends', id) FROM (
+            SELECT id, window_start, lag(expires_at) OVER (PARTITION BY organization_id ORDER BY window_start) AS before
+            FROM grants WHERE window_start IS NOT NULL
+        ) w WHERE before > window_start
+    """,
+    "what ended grants have left is posted within ten minutes": """
+        SELECT format('grant %s ended at %s and has %s free', id, expires_at, remaining_nano - held_nano) FROM grants
+        WHERE NOT closed AND expires_at < clock_timestamp() - interval '10 minutes' AND remaining_nano > held_nano
+    """,
     "no hold outlives its lease by a minute": """
         SELECT format('hold %s lapsed at %s', id, lease_until) FROM holds
         WHERE lease_until < clock_timestamp() - interval '1 minute'
