@@ -3,11 +3,13 @@
 from typing import cast
 
 import msgspec
-from litestar import Litestar, Response, get
+from litestar import Litestar, Response, Router, get
 from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from operis_api.kit.errors import NotFound
 from operis_api.kit.origin import AnyRequest
 from operis_api.reference import refuse_unless_exposed
 from operis_api.refusals import list_refusals
@@ -17,6 +19,13 @@ PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAIError"}
 PUBLIC = {"register", "login", "refresh", "get_health", "get_readiness", "get_metrics"}
 """Operations that need no credential."""
+
+
+def hide(_: object, __: object) -> None:
+    """Answer as if the route were not there."""
+    raise NotFound("There is nothing here.")
+
+
 config = OpenAPIConfig(
     title="Operis",
     version=VERSION,
@@ -31,7 +40,9 @@ config = OpenAPIConfig(
         }
     ),
     use_handler_docstrings=True,
-    render_plugins=[],
+    # The framework insists on pages of its own; there is one document, at /openapi.json, and one reference.
+    render_plugins=[JsonRenderPlugin()],
+    openapi_router=Router("/schema", route_handlers=[], guards=[hide], include_in_schema=False),
 )
 
 

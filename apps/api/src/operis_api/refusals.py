@@ -78,6 +78,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
         gateway.UpstreamFailed,
         gateway.Overloaded,
         gateway.StreamTooLong,
+        gateway.SettlementUnknown,
         gateway.MethodNotAllowed,
         keys.ModelNotAllowed,
         ledger.InsufficientCredits,

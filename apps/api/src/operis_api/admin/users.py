@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response, Router, get, patch, post
 from litestar.datastructures import State
-from litestar.params import JSONBody, Parameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,7 +21,7 @@ from operis_api.admin.schemas import AdjustBody, Adjustment, UpdateUserBody, Use
 from operis_api.audit.recording import record_event
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import InvalidField, NotFound
-from operis_api.kit.idempotency import Replay, read_body
+from operis_api.kit.idempotency import IdempotencyKey, Replay, read_body
 from operis_api.kit.lists import After, Limit
 from operis_api.kit.money import format_nano, parse_nano
 from operis_api.kit.origin import AnyRequest
@@ -47,7 +47,7 @@ class _Row(msgspec.Struct, frozen=True):
 @get("/users", operation_id="list_users")
 async def list_users(
     session: AsyncSession,
-    search: Annotated[str | None, Parameter(max_length=200, description="Part of a name or address.")] = None,
+    search: Annotated[str | None, QueryParameter(max_length=200, description="Part of a name or address.")] = None,
     limit: Limit = LIMIT_DEFAULT,
     after: After = None,
 ) -> Page[UserRow]:
@@ -64,14 +64,14 @@ async def list_users(
 
 
 @get("/users/{user_id:uuid}", operation_id="get_user")
-async def get_user(session: AsyncSession, user_id: UUID) -> UserRow:
+async def get_user(session: AsyncSession, user_id: FromPath[UUID]) -> UserRow:
     """Return one user."""
     return await _read_user(session, user_id)
 
 
 @patch("/users/{user_id:uuid}", operation_id="update_user")
 async def update_user(
-    identity: Identity, session: AsyncSession, user_id: UUID, data: JSONBody[UpdateUserBody]
+    identity: Identity, session: AsyncSession, user_id: FromPath[UUID], data: JSONBody[UpdateUserBody]
 ) -> UserRow:
     """Suspend or reactivate a user, or verify their address; from the answer on it is in force everywhere."""
     reason = clean_reason(data.reason)
@@ -103,7 +103,7 @@ async def update_user(
 
 
 @get("/wallets/{organization_id:uuid}", operation_id="get_organization_wallet")
-async def get_organization_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
+async def get_organization_wallet(session: AsyncSession, organization_id: FromPath[UUID]) -> Wallet:
     """Return an organization's wallet with its grants."""
     return await show_wallet(session, organization_id)
 
@@ -114,9 +114,9 @@ async def adjust(
     identity: Identity,
     state: State,
     session: AsyncSession,
-    organization_id: UUID,
+    organization_id: FromPath[UUID],
     data: JSONBody[AdjustBody],
-    idempotency_key: Annotated[str | None, Parameter(header="Idempotency-Key")] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[Adjustment]:
     """Credit (positive) or debit (negative) a wallet, with a reason."""
     replay = Replay(

@@ -66,7 +66,9 @@ class Call:
                 return
 
     def note_failure(self, failure: AttemptFailed) -> None:
-        log.warning("attempt_failed", request_id=str(self.admitted.hold_id), note=failure.note)
+        # Providers quote prompts in their errors: their words are for the request's record, not for the log.
+        note = failure.note if failure.status is None else f"HTTP {failure.status}"
+        log.warning("attempt_failed", request_id=str(self.admitted.hold_id), note=note)
         self.refusal = failure.refusal
         self._note_attempt(failure.status, failure.note, retryable=failure.retryable)
 

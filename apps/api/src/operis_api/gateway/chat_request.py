@@ -34,7 +34,7 @@ class ChatRequest:
         """Raise `InvalidBody` where the fields we need are missing or of another type."""
         try:
             fields = _decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidBody(f"The body does not fit: {error}.") from None
         self.body = body
         self.model = fields.model
@@ -88,7 +88,7 @@ class ChatRequest:
         """Return the text of each message, for the built-in model; parts that are not text count for nothing."""
         try:
             messages = msgspec.json.decode(self.messages)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidBody(f"messages does not fit: {error}.") from None
         if not isinstance(messages, list):
             raise InvalidBody("messages is not a list.", param="messages")

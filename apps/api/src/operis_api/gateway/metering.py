@@ -62,7 +62,7 @@ def read_usage(raw: msgspec.Raw | bytes) -> Meters | None:
     """
     try:
         usage = _usages.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if usage is None:
         return None
@@ -113,7 +113,7 @@ class AnswerMeter:
         """Take note of a whole answer or one chunk; None where it is not one."""
         try:
             answer = _answers.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if is_given(answer.error):
             self.failed = True

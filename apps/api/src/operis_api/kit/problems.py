@@ -34,6 +34,10 @@ class InternalError(DomainError):
     status, code, title = 500, "internal_error", "Something went wrong on our side."
 
 
+class UnreadableBody(DomainError):
+    status, code, title = 400, "invalid_request", "The request's body cannot be read."
+
+
 class UnusableText(DomainError):
     status, code, title = 422, "unusable_text", "A text has a character that cannot be stored."
 
@@ -58,6 +62,8 @@ def as_refusal(request: AnyRequest, error: Exception) -> DomainError:
         return error
     if isinstance(error, HTTPException) and error.status_code < 500:
         return FrameworkRefusal(error)
+    if isinstance(error, (UnicodeDecodeError, RecursionError)):  # of reading a body: nothing else of ours does that
+        return UnreadableBody("The body is not UTF-8, or nested too deeply.")
     if isinstance(error, DBAPIError) and _sqlstate(error) in _TEXT_STATES:
         return UnusableText("Leave out the character NUL (U+0000).")
     if _is_database_away(error):

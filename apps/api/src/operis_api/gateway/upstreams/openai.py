@@ -151,7 +151,7 @@ async def _read_refusal(response: aiohttp.ClientResponse) -> AttemptFailed:
 def _message_of(body: bytes) -> str:
     try:
         members = msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     error = members.get("error")
     found = cast("dict[str, object]", error).get("message") if isinstance(error, dict) else error
