@@ -49,7 +49,7 @@ def methods_of(client: type) -> dict[str, Callable[..., object]]:
 def of_schema(schema: Mapping[str, Any]) -> frozenset[str]:  # noqa: PLR0911  # one for each form a schema has
     """Return the alternatives a schema allows."""
     if "oneOf" in schema:
-        return frozenset().union(*(of_schema(one) for one in schema["oneOf"]))
+        return frozenset[str]().union(*(of_schema(one) for one in schema["oneOf"]))
     if "$ref" in schema:
         return frozenset({SCHEMAS[schema["$ref"].rpartition("/")[2]].get("title", schema["$ref"].rpartition("/")[2])})
     if "enum" in schema:
@@ -65,7 +65,7 @@ def of_schema(schema: Mapping[str, Any]) -> frozenset[str]:  # noqa: PLR0911  # 
             return frozenset({str(kind)})
 
 
-PLAIN = {
+PLAIN: dict[object, str] = {
     str: "string",
     int: "integer",
     bool: "boolean",
@@ -78,7 +78,7 @@ def of_type(annotation: object) -> frozenset[str]:  # noqa: PLR0911  # one for e
     """Return the alternatives an annotation of the client allows."""
     origin = get_origin(annotation)
     if origin in {Union, types.UnionType}:
-        return frozenset().union(*(of_type(one) for one in get_args(annotation)))
+        return frozenset[str]().union(*(of_type(one) for one in get_args(annotation)))
     if origin is Literal:
         return frozenset(f"'{value}'" for value in get_args(annotation))
     if origin is list:
@@ -90,7 +90,7 @@ def of_type(annotation: object) -> frozenset[str]:  # noqa: PLR0911  # one for e
     if annotation is msgspec.UnsetType:
         return frozenset()
     if annotation in PLAIN:
-        return frozenset({PLAIN[cast("type", annotation)]})
+        return frozenset({PLAIN[annotation]})
     return frozenset({cast("type", annotation).__name__})
 
 
@@ -159,7 +159,8 @@ def documented_parameters(name: str) -> dict[str, tuple[frozenset[str], bool]]:
     method, _, operation = OPERATIONS[name]
     found: dict[str, tuple[frozenset[str], bool]] = {}
     for parameter in operation.get("parameters", []):
-        own = {"from": "from_", "Idempotency-Key": "idempotency_key"}.get(parameter["name"], parameter["name"])
+        name_there: str = parameter["name"]
+        own = {"from": "from_", "Idempotency-Key": "idempotency_key"}.get(name_there, name_there)
         kinds = of_schema(parameter["schema"]) - {"null"}
         # Words of a query are checked by the server, so that an older client may name newer ones.
         found[own] = (frozenset("string" if kind.startswith("'") else kind for kind in kinds), parameter["required"])
