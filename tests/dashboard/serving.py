@@ -1,5 +1,6 @@
 """The built dashboard as its own process, as a deployment runs it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -54,13 +55,15 @@ def serve_dashboard(api_url: str, directory: Path, **settings: str) -> Generator
             },
             stdout=output,
             stderr=output,
+            start_new_session=True,
         )
     served = Served(process, f"http://127.0.0.1:{port}", log)
     try:
         _wait_until_healthy(served)
         yield served
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the server and its worker
         process.wait()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -244,6 +245,19 @@ async def test_by_https_the_cookie_is_bound_to_the_host(api: Api, tmp_path: Path
             assert cookie.startswith("__Host-operis_session=")
             assert "Secure" in cookie
             assert "strict-transport-security" in (await browser.get("/login")).headers
+
+
+def test_a_killed_server_leaves_no_worker_on_its_port(api: Api, tmp_path: Path) -> None:
+    with serve_dashboard(api.base_url, tmp_path) as served:
+        served.process.kill()
+        served.process.wait()
+        for _ in range(100):
+            try:
+                httpx.get(f"{served.url}/healthz", trust_env=False)
+            except httpx.TransportError:
+                return
+            time.sleep(0.1)
+    raise AssertionError("the worker still answers")
 
 
 def test_serving_refuses_what_is_not_built_in_one_line(tmp_path: Path) -> None:

@@ -117,6 +117,16 @@ async def test_many_tabs_refresh_a_stale_token_once(
     assert (await clients[7].get_me()).user.email == account.email
 
 
+async def test_a_new_name_or_role_is_taken_over_with_the_next_token(signed_in: tuple[Tab, Account]) -> None:
+    tab, account = signed_in
+    session_id = tab.cookies[runtime.cookie_name()]
+    await account.client.update_me(name="Ada King")
+    await runtime.connect(session_id, renew=True)
+    session = runtime.sessions().find(session_id)
+    assert session is not None
+    assert session.name == "Ada King"
+
+
 async def test_a_session_revoked_at_the_api_ends_here(signed_in: tuple[Tab, Account]) -> None:
     tab, account = signed_in
     session_id = tab.cookies[runtime.cookie_name()]

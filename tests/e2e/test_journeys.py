@@ -152,6 +152,21 @@ def test_the_dashboard_speaks_vietnamese_and_switches(open_tab: OpenTab) -> None
     expect(_figure(page, "Khả dụng")).to_have_text("1,00")
 
 
+def test_what_a_model_says_is_text_whatever_it_says(open_tab: OpenTab) -> None:
+    page = open_tab()
+    sign_up(page)
+    go_to(page, "Playground")
+    page.get_by_label("Message").fill(
+        "<img src=x onerror=document.title='taken'> [link](javascript:document.title='taken') `ok`"
+    )
+    page.get_by_role("button", name="Send").click()
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("credits")
+    expect(log.locator("img, script")).to_have_count(0)
+    expect(log.locator("a[href^='javascript']")).to_have_count(0)
+    assert page.title() != "taken"
+
+
 def test_an_answer_streams_and_can_be_stopped(open_tab: OpenTab, slow_model: str) -> None:
     page = open_tab()
     sign_up(page)

@@ -1,8 +1,11 @@
 """The application: pages, gate, doors and delivery, put together."""
 
+import asyncio
 import importlib
 import logging
+import os
 import pkgutil
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -52,6 +55,14 @@ async def connections() -> AsyncGenerator[None]:
         await runtime.close_http()
 
 
+async def end_with_parent() -> None:
+    """Stop when the server's parent is gone: killed, it takes no worker along, and that would keep the port."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def not_found() -> rx.Component:
     return rx.el.main(
         rx.el.h1("404", class_name="text-4xl font-semibold tracking-tight"),
@@ -80,6 +91,7 @@ app = rx.App(
 )
 app.add_middleware(Gate(), index=0)
 app.register_lifespan_task(connections)
+app.register_lifespan_task(end_with_parent)
 for entry in PAGES:
     app.add_page(
         entry.view,

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import httpx
 import msgspec
 
-from operis_client import ApiError, AsyncOperis
+from operis_client import ApiError, AsyncOperis, OperisError
 from operis_dashboard.session import Session, SessionStore, TicketOffice
 from operis_dashboard.settings import Settings, read_session_key, read_settings
 
@@ -123,20 +123,44 @@ async def _refresh(session_id: str, seen: Session) -> Session:
             raise SignedOutError
         if session.refresh_token != seen.refresh_token:
             return session
+        operis = anonymous()
         try:
-            tokens = await anonymous().refresh(refresh_token=session.refresh_token)
+            tokens = await operis.refresh(refresh_token=session.refresh_token)
         except ApiError as error:
             if error.status in {400, 401, 403}:
                 sessions().end(session_id)
                 raise SignedOutError from error
             raise
-        if sessions().find(session_id) is None:
-            raise SignedOutError  # signed out while we asked; do not bring the session back
         session = msgspec.structs.replace(
             session,
             access_token=tokens.access_token,
             access_expires_at=time.time() + tokens.expires_in,
             refresh_token=tokens.refresh_token,
         )
-        sessions().save(session_id, session)
+        _save_unless_signed_out(session_id, session)  # at once: the old refresh token is used up
+        operis.token = tokens.access_token
+        session = await _reread_person(operis, session)
+        _save_unless_signed_out(session_id, session)
         return session
+
+
+def _save_unless_signed_out(session_id: str, session: Session) -> None:
+    """Keep the session, unless its owner signed out while we asked the API: that must not bring it back."""
+    if sessions().find(session_id) is None:
+        raise SignedOutError
+    sessions().save(session_id, session)
+
+
+async def _reread_person(operis: AsyncOperis, session: Session) -> Session:
+    """Take over a new name or role, so that what is shown is at most one token old."""
+    try:
+        me = await operis.get_me()
+    except OperisError:
+        return session
+    return msgspec.structs.replace(
+        session,
+        email=me.user.email,
+        name=me.user.name,
+        organization=me.organization.name,
+        admin=me.user.role == "admin",
+    )

@@ -6,8 +6,8 @@ from operis_dashboard.wording import t
 
 _SOURCES = ("free", "bonus", "paid", "refund", "manual", "voucher")
 _METERS = ("input", "cached_input", "output", "reasoning", "per_request")
-_ACCOUNTS = ("wallet", "revenue", "promotions", "adjustments")
-_KINDS = ("welcome", "charge", "adjustment", "expiry", "refund")
+_ACCOUNTS = ("wallet", "revenue", "platform_loss", "promotions", "adjustments")
+_KINDS = ("welcome", "charge", "adjustment", "expiry", "free_window", "reversal", "refund")
 
 
 def source_name(source: rx.Var[str]) -> rx.Var[str]:

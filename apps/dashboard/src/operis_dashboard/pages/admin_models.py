@@ -1,49 +1,23 @@
 """Models and prices: put a model on offer, price it anew, see the margin beside the cost."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from dataclasses import field as default
 from typing import Any
 
 import reflex as rx
 from msgspec import UNSET, UnsetType
 
 from operis_client import OperisError
-from operis_client.models import ModelRow, Price
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.controls import alert, field, submit, text_input
 from operis_dashboard.components.display import badge, moment, money
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, actions, table
-from operis_dashboard.formatting import NOTHING, Shown, Writer
 from operis_dashboard.forms import read_amount, read_field
 from operis_dashboard.layout import page
+from operis_dashboard.offering import OfferRow, PriceRow, write_draft, write_offer, write_price
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
-
-
-@dataclass(frozen=True)
-class OfferRow:
-    id: str = ""
-    upstreams: str = ""
-    status: str = ""
-    enabled: bool = True
-    priced: bool = False
-    input: Shown = default(default_factory=Shown)
-    output: Shown = default(default_factory=Shown)
-    cost: str = ""
-    margin: str = ""
-    since: Shown = default(default_factory=Shown)
-
-
-@dataclass(frozen=True)
-class PriceRow:
-    since: Shown = default(default_factory=Shown)
-    input: Shown = default(default_factory=Shown)
-    output: Shown = default(default_factory=Shown)
-    cost_input: Shown = default(default_factory=Shown)
-    cost_output: Shown = default(default_factory=Shown)
 
 
 class AdminModels(Viewer):
@@ -172,7 +146,7 @@ class AdminModels(Viewer):
         except OperisError as error:
             self.failure = self._explain(error)
             return
-        self.rows = [_row(model, self._writer) for model in models.items]
+        self.rows = [write_offer(model, self._writer) for model in models.items]
         self.upstreams = [{"id": upstream.id, "name": upstream.name} for upstream in upstreams.items]
         self.loaded, self.failure = True, ""
 
@@ -182,58 +156,14 @@ class AdminModels(Viewer):
             found = await self._ask(lambda api: api.list_prices(model_id=model_id, limit=20))
         except OperisError as error:
             self.price_failure, found = self._explain(error), None
-        self.prices = [_price(price, self._writer) for price in found.items] if found else []
-        self.current = _fields(found.items[0]) if found and found.items else {}
+        self.prices = [write_price(price, self._writer) for price in found.items] if found else []
+        self.current = write_draft(found.items[0]) if found and found.items else {}
         self.pricing = model_id
 
 
 def _tokens(form: dict[str, Any], name: str) -> int | UnsetType:
     text = read_field(form, name).strip()
     return int(text) if text.isascii() and text.isdigit() else UNSET
-
-
-def _row(model: ModelRow, writer: Writer) -> OfferRow:
-    price = model.price
-    status = "disabled" if not model.enabled else "enabled" if price else "unpriced"
-    return OfferRow(
-        id=model.id,
-        upstreams=", ".join(f"{upstream.upstream_name}: {upstream.upstream_model}" for upstream in model.upstreams),
-        status=status,
-        enabled=model.enabled,
-        priced=price is not None,
-        input=writer.price(price.input if price else None),
-        output=writer.price(price.output if price else None),
-        cost=" / ".join(
-            writer.price(cost).text for cost in ((price.cost_input, price.cost_output) if price else (None, None))
-        ),
-        margin=" / ".join(
-            (writer.margin(price.input, price.cost_input), writer.margin(price.output, price.cost_output))
-            if price
-            else (NOTHING, NOTHING)
-        ),
-        since=writer.moment(price.effective_from if price else None),
-    )
-
-
-def _price(price: Price, writer: Writer) -> PriceRow:
-    return PriceRow(
-        since=writer.moment(price.effective_from),
-        input=writer.price(price.input),
-        output=writer.price(price.output),
-        cost_input=writer.price(price.cost_input),
-        cost_output=writer.price(price.cost_output),
-    )
-
-
-def _fields(price: Price) -> dict[str, str]:
-    """Return the version in force as the next one's draft."""
-    return {
-        "input": price.input,
-        "output": price.output,
-        "cached_input": price.cached_input or "",
-        "cost_input": price.cost_input or "",
-        "cost_output": price.cost_output or "",
-    }
 
 
 @page(route="/admin/models", title="nav.admin_models", role="admin", on_load=AdminModels.load)
@@ -290,7 +220,9 @@ def _table() -> rx.Component:
             rx.el.div(
                 rx.el.span(row.id, class_name="font-medium break-all"),
                 rx.el.span(
-                    row.upstreams, title=row.upstreams, class_name="max-w-64 truncate text-xs text-muted-foreground"
+                    row.upstreams,
+                    title=row.upstreams,
+                    class_name="max-w-44 truncate text-xs text-muted-foreground sm:max-w-64",
                 ),
                 class_name="flex min-w-0 flex-col gap-0.5",
             ),

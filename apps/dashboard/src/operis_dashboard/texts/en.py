@@ -195,10 +195,13 @@ ENGLISH: dict[str, str] = {
     "entry.welcome": "Welcome grant",
     "entry.charge": "Request",
     "entry.adjustment": "Adjustment",
+    "entry.free_window": "Free window",
+    "entry.reversal": "Charge taken back",
     "entry.expiry": "Expired",
     "entry.refund": "Refund",
     "account.wallet": "Your wallet",
     "account.revenue": "Operator's revenue",
+    "account.platform_loss": "Borne by the operator",
     "account.promotions": "Promotions",
     "account.adjustments": "Adjustments",
     # models

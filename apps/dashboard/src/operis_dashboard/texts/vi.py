@@ -195,10 +195,13 @@ VIETNAMESE: dict[str, str] = {
     "entry.welcome": "Quà chào mừng",
     "entry.charge": "Yêu cầu",
     "entry.adjustment": "Điều chỉnh",
+    "entry.free_window": "Khung miễn phí",
+    "entry.reversal": "Hoàn lại phí",
     "entry.expiry": "Hết hạn",
     "entry.refund": "Hoàn tiền",
     "account.wallet": "Ví của bạn",
     "account.revenue": "Doanh thu của người vận hành",
+    "account.platform_loss": "Người vận hành chịu",
     "account.promotions": "Khuyến mãi",
     "account.adjustments": "Điều chỉnh",
     # models
