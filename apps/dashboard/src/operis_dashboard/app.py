@@ -58,7 +58,7 @@ async def connections() -> AsyncGenerator[None]:
 async def end_with_parent() -> None:
     """Stop when the server's parent is gone: killed, it takes no worker along, and that would keep the port."""
     parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110  # nothing tells a process that its parent has ended
         await asyncio.sleep(1)
     os.kill(os.getpid(), signal.SIGKILL)
 
