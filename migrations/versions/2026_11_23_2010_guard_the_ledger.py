@@ -111,7 +111,7 @@ def downgrade() -> None:
         op.execute(f"DROP TRIGGER append_only ON {table}")
     op.execute("DROP TRIGGER balanced ON entries")
     op.execute("DROP FUNCTION refuse_unbalanced_posting")
-    op.execute("DROP FUNCTION refuse_change")
+    op.execute("DROP FUNCTION refuse_change CASCADE")  # with the triggers of the months' partitions
     for table in ("wallets", "grants", "key_spending", "holds"):
         op.execute(f"ALTER TABLE {table} RESET (fillfactor)")
     op.execute("ALTER TABLE holds RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold)")
