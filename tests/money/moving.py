@@ -32,24 +32,12 @@ async def hold_request(
     database: Database, account: Account, *, quote_nano: int, floor_nano: int | None = None
 ) -> HoldRequest:
     rows = await database.fetch("SELECT version FROM catalog_version")
-    hold_id = new_id()
-    return HoldRequest(
-        hold_id=hold_id,
-        created_at=time_of(hold_id),
-        organization_id=UUID(account.organization_id),
-        user_id=UUID(account.user_id),
-        key_id=None,
-        key_version=None,
-        session_id=None,
-        model_id="operis/echo",
-        price_id=ECHO_PRICE,
-        catalog_version=rows[0]["version"],
+    return new_hold(
+        UUID(account.organization_id),
+        UUID(account.user_id),
         quote_nano=quote_nano,
         floor_nano=quote_nano if floor_nano is None else floor_nano,
-        streamed=False,
-        prompt_tokens=1,
-        client_address=None,
-        client_agent=None,
+        catalog_version=rows[0]["version"],
     )
 
 
@@ -132,3 +120,48 @@ async def entries_of(database: Database, account: Account) -> list[tuple[str, st
         UUID(account.organization_id),
     )
     return [(row["kind"], row["account"], row["amount_nano"], row["balance_after_nano"]) for row in rows]
+
+
+async def open_account(connection: asyncpg.Connection, *, window_nano: int = 0) -> tuple[UUID, UUID]:
+    """Make an organization with an empty wallet on a plan of its own, as a superuser; returns it and its owner."""
+    plan, user, organization = new_id(), new_id(), new_id()
+    await connection.execute(
+        "INSERT INTO plans (id, name, free_window_nano, free_window_seconds) VALUES ($1, $2, $3, $4)",
+        plan,
+        f"Plan {plan}",
+        window_nano,
+        5 * 3600 if window_nano else 0,
+    )
+    await connection.execute(
+        "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, 'Model', '')", user, f"{user}@example.com"
+    )
+    await connection.execute(
+        "INSERT INTO organizations (id, name, plan_id, owner_id) VALUES ($1, 'Model', $2, $3)", organization, plan, user
+    )
+    await connection.execute(
+        "INSERT INTO memberships (organization_id, user_id, role) VALUES ($1, $2, 'owner')", organization, user
+    )
+    await connection.execute("INSERT INTO wallets (organization_id) VALUES ($1)", organization)
+    return organization, user
+
+
+def new_hold(organization: UUID, user: UUID, *, quote_nano: int, floor_nano: int, catalog_version: int) -> HoldRequest:
+    hold_id = new_id()
+    return HoldRequest(
+        hold_id=hold_id,
+        created_at=time_of(hold_id),
+        organization_id=organization,
+        user_id=user,
+        key_id=None,
+        key_version=None,
+        session_id=None,
+        model_id="operis/echo",
+        price_id=ECHO_PRICE,
+        catalog_version=catalog_version,
+        quote_nano=quote_nano,
+        floor_nano=floor_nano,
+        streamed=False,
+        prompt_tokens=1,
+        client_address=None,
+        client_agent=None,
+    )
