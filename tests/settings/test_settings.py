@@ -176,3 +176,17 @@ async def test_the_command_says_it_in_one_line_and_ends_with_status_2(tmp_path: 
     assert (process.returncode, out) == (2, b"")
     assert err.decode().startswith("operis: DATABASE_URL is not set")
     assert err.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("name", ["OPERIS_PUBLIC_API_URL", "OPERIS_PUBLIC_DASHBOARD_URL"])
+def test_production_serves_strangers_over_https_alone(name: str) -> None:
+    with pytest.raises(SettingError, match=rf"{name}.*https"):
+        read_settings({**PRODUCTION, name: "http://operis.test"})
+    local = read_settings({**PRODUCTION, name: "http://localhost:3001"})
+    assert local.production
+
+
+@pytest.mark.parametrize(("setting", "exposed"), [("0", False), ("1", True), ("", False)])
+def test_production_opens_reference_and_figures_only_on_request(setting: str, *, exposed: bool) -> None:
+    settings = read_settings({**PRODUCTION, "OPERIS_DOCS": setting, "OPERIS_METRICS": setting})
+    assert (settings.docs_exposed, settings.metrics_exposed) == (exposed, exposed)

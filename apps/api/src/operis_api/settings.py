@@ -143,6 +143,8 @@ def _url(environ: Mapping[str, str], name: str, default: str, *, production: boo
         return default
     if not _is_origin(url):
         raise SettingError(f"{name} is {url!r}; use scheme and host alone, like https://api.example.com.")
+    if production and url.startswith("http://") and urlsplit(url).hostname not in {"localhost", "127.0.0.1", "::1"}:
+        raise SettingError(f"{name} is {url!r}; production serves strangers over https:// alone. Put TLS in front.")
     return url
 
 
