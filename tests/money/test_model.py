@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from operis_api.kit.errors import DomainError
 from operis_api.kit.sessions import create_engine
 from operis_api.ledger.corrections import reverse_charge
-from operis_api.ledger.holds import HoldRequest, Holds
+from operis_api.ledger.holds import HoldRequest, Holds, Settled
 from operis_api.ledger.postings import Movement, credit_wallet, debit_wallet, expire_grants
 from operis_api.ledger.wallets import read_wallet
 from operis_api.migrating import APP_ROLE
-from tests.money.model import NEVER, ModelWallet
+from tests.money.model import NEVER, ModelGrant, ModelWallet
 from tests.money.moving import new_hold, open_account, settlement
 from tests.running import Database
 
@@ -112,38 +112,34 @@ class WalletMachine(RuleBasedStateMachine):
         self._place(placed)
         self.requests += [request for request in placed if request.hold_id in self.model.holds]
 
-    @precondition(lambda self: bool(self.requests))
+    @precondition(lambda self: bool(self.model.holds))
     @rule(data=st.data())
     def place_again(self, data: st.DataObject) -> None:
-        open_requests = [request for request in self.requests if request.hold_id in self.model.holds]
-        if open_requests:
-            self._place([data.draw(st.sampled_from(open_requests))] * 2)
+        self._place([data.draw(st.sampled_from(self._open_requests()))] * 2)
 
-    @precondition(lambda self: bool(self.requests))
+    @precondition(lambda self: bool(self.model.holds))
     @rule(data=st.data(), charge=st.integers(0, 450))
     def settle(self, data: st.DataObject, charge: int) -> None:
-        """Twice: the second answer says that it was the second, also of a hold settled long before."""
-        request = data.draw(st.sampled_from(self.requests))
-        expected = (
-            min(charge, self.model.holds[request.hold_id].amount) if request.hold_id in self.model.holds else None
-        )
+        request = data.draw(st.sampled_from(self._open_requests()))
+        expected = min(charge, self.model.holds[request.hold_id].amount)
         self.model.settle_all([(request.hold_id, charge)])
-        for nth in range(2):
-            settled = self.bench.run(self.bench.holds.settle(settlement(request, charge_nano=charge)))
-            assert settled.first == (expected is not None and nth == 0)
-            assert not settled.first or settled.charged_nano == expected
+        settled = self._settle(request, charge)
+        assert (settled.first, settled.charged_nano) == (True, expected)
 
-    @precondition(lambda self: bool(self.model.grants))
+    @precondition(lambda self: bool(self.model.charges))
+    @rule(data=st.data(), charge=st.integers(0, 450))
+    def settle_again(self, data: st.DataObject, charge: int) -> None:
+        done = [request for request in self.requests if request.hold_id in self.model.charges]
+        assert not self._settle(data.draw(st.sampled_from(done)), charge).first
+
+    @precondition(lambda self: bool(self._ending()))
     @rule(data=st.data())
     def end(self, data: st.DataObject) -> None:
-        """Time passes, beyond the end of one grant; of grants without an end it passes without a trace."""
-        grant = data.draw(st.sampled_from(list(self.model.grants)))
-        if grant.ends == NEVER:
-            return
-        if not grant.over:
-            rows = self.bench.run(self.bench.root.fetch(GRANTS, self.organization))
-            update = "UPDATE grants SET expires_at = clock_timestamp() WHERE id = $1"
-            self.bench.run(self.bench.root.execute(update, rows[grant.nth]["id"]))
+        """Time passes, beyond the end of one grant."""
+        grant = data.draw(st.sampled_from(self._ending()))
+        rows = self.bench.run(self.bench.root.fetch(GRANTS, self.organization))
+        update = "UPDATE grants SET expires_at = clock_timestamp() WHERE id = $1"
+        self.bench.run(self.bench.root.execute(update, rows[grant.nth]["id"]))
         self.model.end(grant)
 
     @rule()
@@ -203,6 +199,15 @@ class WalletMachine(RuleBasedStateMachine):
         )
         assert [tuple(row) for row in rows] == self.model.lines
         assert self.model.balance == (self.model.lines[-1][2] if self.model.lines else 0)
+
+    def _open_requests(self) -> list[HoldRequest]:
+        return [request for request in self.requests if request.hold_id in self.model.holds]
+
+    def _ending(self) -> list[ModelGrant]:
+        return [grant for grant in self.model.grants if not grant.over and grant.ends != NEVER]
+
+    def _settle(self, request: HoldRequest, charge: int) -> Settled:
+        return self.bench.run(self.bench.holds.settle(settlement(request, charge_nano=charge)))
 
     def _place(self, requests: list[HoldRequest]) -> None:
         async def work() -> list[int | None]:
