@@ -15,6 +15,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 import msgspec
+from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -64,7 +65,7 @@ class Api:
         self.database = database
         self.log = log
         self.http = httpx.AsyncClient(timeout=60)
-        self._sdks: list[AsyncOpenAI] = []
+        self._sdks: list[AsyncOpenAI | AsyncAnthropic] = []
 
     def client(self, token: str | None = None) -> AsyncOperis:
         return AsyncOperis(self.base_url, token=token, http=self.http)
@@ -72,6 +73,12 @@ class Api:
     def openai(self, secret: str) -> AsyncOpenAI:
         """Return the official SDK, without its retries: each refusal is seen."""
         sdk = AsyncOpenAI(base_url=f"{self.base_url}/v1", api_key=secret, max_retries=0)
+        self._sdks.append(sdk)
+        return sdk
+
+    def anthropic(self, secret: str) -> AsyncAnthropic:
+        """Return Anthropic's official SDK, without its retries."""
+        sdk = AsyncAnthropic(base_url=self.base_url, api_key=secret, max_retries=0)
         self._sdks.append(sdk)
         return sdk
 

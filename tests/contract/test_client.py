@@ -19,10 +19,13 @@ from operis_client.unasync import derive_sync_source
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs" / "openapi.json").read_text())
 SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
-BEYOND_THE_OPERATIONS = {"close", "stream_chat_completion"}
+BEYOND_THE_OPERATIONS = {"close", "stream_chat_completion", "stream_message"}
 """Methods that are no operation of their own."""
 OPENAI_SHAPED = {
     "create_chat_completion": "POST /v1/chat/completions",
+    "create_embedding": "POST /v1/embeddings",
+    "create_message": "POST /v1/messages",
+    "count_message_tokens": "POST /v1/messages/count_tokens",
     "list_gateway_models": "GET /v1/models",
     "get_gateway_model": "GET /v1/models/{model_id}",
     "get_calling_key": "GET /v1/key",

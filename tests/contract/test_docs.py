@@ -10,7 +10,7 @@ import pytest
 
 from operis_api.catalog.pricing import Meters, Price, charge, quote
 from operis_api.cli import cli
-from operis_api.gateway.chat_request import ChatRequest
+from operis_api.gateway.dialects.openai.request import ChatRequest
 from operis_api.kit.money import format_nano
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -73,6 +73,19 @@ class OpenAIUpstream:
             }
         )
 
+    async def embeddings(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.calls.append(body)
+        script = self.script
+        if script.status != 200:
+            return web.json_response({"error": {"message": script.error}}, status=script.status)
+        if script.raw_answer is not None:
+            return web.Response(body=script.raw_answer, content_type="application/json")
+        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        data = [{"object": "embedding", "index": nth, "embedding": [0.5, -0.25]} for nth, _ in enumerate(texts)]
+        usage = {"usage": {"prompt_tokens": 11, "total_tokens": 11}} if script.usage else {}
+        return web.json_response({"object": "list", "data": data, "model": body["model"], **usage})
+
     async def models(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization") != f"Bearer {API_KEY}":
             return web.json_response({"error": {"message": "Incorrect API key provided"}}, status=401)
@@ -128,6 +141,7 @@ async def run_openai_upstream() -> AsyncGenerator[OpenAIUpstream]:
     upstream = OpenAIUpstream()
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post("/v1/chat/completions", upstream.chat)
+    app.router.add_post("/v1/embeddings", upstream.embeddings)
     app.router.add_get("/v1/models", upstream.models)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()

@@ -22,9 +22,11 @@ from operis_api.catalog.offers import Catalog
 from operis_api.gateway import routes as gateway
 from operis_api.gateway.admission import Admissions
 from operis_api.gateway.chat import Chat
-from operis_api.gateway.door import answer_openai_error
+from operis_api.gateway.door import answer_gateway_error
 from operis_api.gateway.live import LiveCalls
+from operis_api.gateway.upstreams.anthropic import AnthropicProtocol
 from operis_api.gateway.upstreams.echo import EchoProtocol
+from operis_api.gateway.upstreams.http import HttpProtocol
 from operis_api.gateway.upstreams.openai import OpenAiProtocol
 from operis_api.jobs import list_jobs, run_job
 from operis_api.keys import routes as keys
@@ -89,6 +91,9 @@ def create_litestar(settings: Settings) -> Litestar:
             reference.get_reference,
             reference.get_reference_script,
             gateway.create_chat_completion,
+            gateway.create_embedding,
+            gateway.create_message,
+            gateway.count_message_tokens,
             gateway.list_gateway_models,
             gateway.get_gateway_model,
             gateway.get_calling_key,
@@ -104,10 +109,10 @@ def create_litestar(settings: Settings) -> Litestar:
 
 
 def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """Answer any error in the caller's dialect: OpenAI's envelope under /v1, a problem everywhere else."""
+    """Answer any error in the caller's dialect: the gateway's envelopes under /v1, a problem everywhere else."""
     refusal = as_refusal(request, error)
     if request.url.path.startswith("/v1/"):
-        return answer_openai_error(request, refusal)
+        return answer_gateway_error(request, refusal)
     return answer_problem(request, refusal)
 
 
@@ -125,8 +130,8 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
     keyring = KeyRing(sessions, signer, pepper)
     holds = Holds(settings.database_url, APP_ROLE)
     live = LiveCalls(holds)
-    openai_protocol = OpenAiProtocol(settings.upstream_allowed_networks)
-    protocols = {"openai": openai_protocol, "echo": EchoProtocol()}
+    networks = settings.upstream_allowed_networks
+    over_http: dict[str, HttpProtocol] = {"openai": OpenAiProtocol(networks), "anthropic": AnthropicProtocol(networks)}
     app.state.update(
         settings=settings,
         sessions=sessions,
@@ -135,8 +140,8 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         pepper=pepper,
         catalog=catalog,
         keys=keyring,
-        openai_protocol=openai_protocol,
-        chat=Chat(Admissions(catalog, keyring, holds), holds, live, protocols),
+        protocols=over_http,
+        chat=Chat(Admissions(catalog, keyring, holds), holds, live, {**over_http, "echo": EchoProtocol()}),
     )
     tasks = [asyncio.create_task(run_job(job)) for job in list_jobs(sessions, holds)]
     tasks.append(asyncio.create_task(live.keep_alive()))
@@ -150,5 +155,6 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await holds.close()
-        await openai_protocol.close()
+        for protocol in over_http.values():
+            await protocol.close()
         await engine.dispose()

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what the framework knows of the handlers, and the chat route that it cannot see into."""
+"""The OpenAPI document: what the framework knows of the handlers, and the gateway's routes that it cannot see into."""
 
 from typing import cast
 
@@ -17,6 +17,7 @@ from operis_api.version import VERSION
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAIError"}
+_ANTHROPIC_ERROR = {"$ref": "#/components/schemas/AnthropicError"}
 PUBLIC = {"register", "login", "refresh", "get_health", "get_readiness", "get_metrics"}
 """Operations that need no credential."""
 
@@ -30,7 +31,8 @@ config = OpenAPIConfig(
     title="Operis",
     version=VERSION,
     description=(
-        "Management API under /api/v1 (bearer access token) and the OpenAI-compatible gateway under /v1 (API key). "
+        "Management API under /api/v1 (bearer access token) and the gateway under /v1 (API key), in OpenAI's dialect "
+        "and Anthropic's. "
         "Money is a decimal string of credits. Refusals are problems (RFC 9457); docs/errors.md lists their codes."
     ),
     components=Components(
@@ -51,10 +53,11 @@ def describe(app: Litestar) -> dict[str, object]:
     document = app.openapi_schema.to_schema()
     paths: dict[str, dict[str, dict[str, object]]] = document["paths"]
     _rename(paths, "/api/v1/admin/models/{model_path}", "/api/v1/admin/models/{model_id}/upstreams")
-    paths["/v1/chat/completions"] = {"post": _CHAT}
+    paths |= {path: {"post": dict(operation)} for path, operation in _CALLS_OF_MODELS.items()}
     schemas = document["components"]["schemas"]
     schemas["Problem"] = _PROBLEM_SCHEMA
     schemas["OpenAIError"] = _OPENAI_ERROR_SCHEMA
+    schemas["AnthropicError"] = _ANTHROPIC_ERROR_SCHEMA
     for path, operations in paths.items():
         for operation in operations.values():
             _describe_optional_body(operation)
@@ -90,7 +93,8 @@ def _describe_refusals(path: str, operation: dict[str, object]) -> None:
     names = [] if public else ["apiKey", "accessToken"] if gateway else ["accessToken"]
     no_scopes: list[str] = []
     operation["security"] = [{name: no_scopes} for name in names]
-    shape, media = (_OPENAI_ERROR, "application/json") if gateway else (PROBLEM, "application/problem+json")
+    shape = (_ANTHROPIC_ERROR if path.startswith("/v1/messages") else _OPENAI_ERROR) if gateway else PROBLEM
+    media = "application/json" if gateway else "application/problem+json"
     responses["default"] = {"description": "A refusal; x-errors names its codes", "content": {media: {"schema": shape}}}
     operation["x-errors"] = list_refusals(
         cast("str", operation["operationId"]),
@@ -111,48 +115,78 @@ def _rename(paths: dict[str, dict[str, dict[str, object]]], shown: str, meant: s
     paths[meant] = operations
 
 
-_CHAT: dict[str, object] = {
-    "operationId": "create_chat_completion",
-    "tags": ["gateway"],
-    "summary": "Create a chat completion, streamed or not",
-    "description": (
-        "OpenAI's chat completions: fields Operis does not know pass through to the upstream. The wallet is charged "
-        "the exact usage; `usage.cost` and the header `x-operis-charge` say what. 402 names required, available, "
-        "held and affordable_output_tokens."
-    ),
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["model", "messages"],
-                    "properties": {
-                        "model": {"type": "string"},
-                        "messages": {"type": "array", "items": {"type": "object"}},
-                        "stream": {"type": "boolean", "default": False},
-                        "max_tokens": {"type": "integer", "minimum": 0},
-                        "max_completion_tokens": {"type": "integer", "minimum": 0},
-                        "n": {"type": "integer", "minimum": 1, "maximum": 128, "default": 1},
-                    },
-                    "additionalProperties": True,
-                }
-            }
+_STREAM: dict[str, object] = {"stream": {"type": "boolean", "default": False}}
+_MESSAGES: dict[str, object] = {"messages": {"type": "array", "items": {"type": "object"}}}
+_CHARGED = "The wallet is charged the exact usage; `usage.cost` and the header `x-operis-charge` say what."
+
+
+def _call_of_model(
+    operation_id: str, summary: str, description: str, properties: dict[str, object], *, required: list[str]
+) -> dict[str, object]:
+    """Return an operation of the gateway that the framework cannot see into."""
+    charged = {"x-operis-charge": {"description": "Credits charged", "schema": {"type": "string"}}}
+    request_id = {"x-operis-request-id": {"description": "Id of the request", "schema": {"type": "string"}}}
+    whole, stream = {"schema": {"type": "object"}}, {"schema": {"type": "string"}}
+    schema = {
+        "type": "object",
+        "required": ["model", *required],
+        "properties": {"model": {"type": "string"}, **properties},
+        "additionalProperties": True,
+    }
+    streamed = {"text/event-stream": stream} if "stream" in properties else {}
+    answer = {
+        "description": "The answer, or its event stream" if streamed else "The answer",
+        "headers": {**(charged if _CHARGED in description else {}), **request_id},
+        "content": {"application/json": whole, **streamed},
+    }
+    return {
+        "operationId": operation_id,
+        "tags": ["gateway"],
+        "summary": summary,
+        "description": description,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {"200": answer},
+    }
+
+
+_CALLS_OF_MODELS = {
+    "/v1/chat/completions": _call_of_model(
+        "create_chat_completion",
+        "Create a chat completion, streamed or not",
+        "OpenAI's chat completions: fields Operis does not know pass through to the upstream. "
+        f"{_CHARGED} 402 names required, available, held and affordable_output_tokens.",
+        {
+            **_MESSAGES,
+            **_STREAM,
+            "max_tokens": {"type": "integer", "minimum": 0},
+            "max_completion_tokens": {"type": "integer", "minimum": 0},
+            "n": {"type": "integer", "minimum": 1, "maximum": 128, "default": 1},
         },
-    },
-    "responses": {
-        "200": {
-            "description": "The completion, or its event stream",
-            "headers": {
-                "x-operis-charge": {"description": "Credits charged", "schema": {"type": "string"}},
-                "x-operis-request-id": {"description": "Id of the request", "schema": {"type": "string"}},
-            },
-            "content": {
-                "application/json": {"schema": {"type": "object"}},
-                "text/event-stream": {"schema": {"type": "string"}},
-            },
-        }
-    },
+        required=["messages"],
+    ),
+    "/v1/embeddings": _call_of_model(
+        "create_embedding",
+        "Embed texts",
+        f"OpenAI's embeddings, for models whose upstreams speak OpenAI's protocol. {_CHARGED}",
+        {"input": {}, "dimensions": {"type": "integer"}, "encoding_format": {"type": "string"}},
+        required=["input"],
+    ),
+    "/v1/messages": _call_of_model(
+        "create_message",
+        "Create a message, streamed or not",
+        "Anthropic's messages, for models whose upstreams speak Anthropic's protocol and for the built-in echo: "
+        f"fields Operis does not know pass through to the upstream. {_CHARGED} 402 names required, available, held "
+        "and affordable_output_tokens.",
+        {**_MESSAGES, **_STREAM, "max_tokens": {"type": "integer", "minimum": 0}},
+        required=["messages", "max_tokens"],
+    ),
+    "/v1/messages/count_tokens": _call_of_model(
+        "count_message_tokens",
+        "Count the tokens of a message",
+        "Anthropic's token counting. It costs nothing and holds nothing.",
+        _MESSAGES,
+        required=["messages"],
+    ),
 }
 _PROBLEM_SCHEMA = {
     "type": "object",
@@ -183,5 +217,23 @@ _OPENAI_ERROR_SCHEMA = {
             },
             "additionalProperties": True,
         }
+    },
+}
+_ANTHROPIC_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["type", "error", "request_id"],
+    "properties": {
+        "type": {"type": "string", "enum": ["error"]},
+        "error": {
+            "type": "object",
+            "required": ["type", "message", "code"],
+            "properties": {
+                "type": {"type": "string"},
+                "message": {"type": "string"},
+                "code": {"type": "string"},
+            },
+            "additionalProperties": True,
+        },
+        "request_id": {"type": "string"},
     },
 }

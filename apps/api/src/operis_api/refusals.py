@@ -16,6 +16,25 @@ from operis_api.ledger import errors as ledger
 EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
 _REPLAY = (KeyReused, StillRunning)
 _CREDENTIAL = (keys.InvalidApiKey, keys.OwnerSuspended, Unauthenticated)
+_ASKING = (
+    *_CREDENTIAL,
+    gateway.InvalidBody,
+    gateway.BodyTooLarge,
+    gateway.UnknownModel,
+    gateway.DialectNotServed,
+    gateway.UpstreamRefused,
+    gateway.UpstreamBusy,
+    gateway.UpstreamFailed,
+    gateway.MethodNotAllowed,
+    keys.ModelNotAllowed,
+)
+_GENERATION = (
+    *_ASKING,
+    gateway.CallerSuspended,
+    gateway.Overloaded,
+    gateway.SettlementUnknown,
+    ledger.InsufficientCredits,
+)
 
 # What the operation's own code refuses; what follows from its path, its body and who may call is added below.
 _OWN: dict[str, tuple[type[DomainError], ...]] = {
@@ -67,22 +86,10 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "add_model_upstream": (InvalidField, admin.NameTaken, admin.UpstreamFixed),
     "list_prices": (InvalidField,),
     "create_price": (InvalidField, NotFound, admin.PriceExists),
-    "create_chat_completion": (
-        *_CREDENTIAL,
-        gateway.InvalidBody,
-        gateway.BodyTooLarge,
-        gateway.UnknownModel,
-        gateway.CallerSuspended,
-        gateway.UpstreamRefused,
-        gateway.UpstreamBusy,
-        gateway.UpstreamFailed,
-        gateway.Overloaded,
-        gateway.StreamTooLong,
-        gateway.SettlementUnknown,
-        gateway.MethodNotAllowed,
-        keys.ModelNotAllowed,
-        ledger.InsufficientCredits,
-    ),
+    "create_chat_completion": (*_GENERATION, gateway.StreamTooLong),
+    "create_message": (*_GENERATION, gateway.StreamTooLong),
+    "create_embedding": _GENERATION,
+    "count_message_tokens": _ASKING,
     "list_gateway_models": _CREDENTIAL,
     "get_gateway_model": (*_CREDENTIAL, gateway.UnknownModel),
     "get_calling_key": (*_CREDENTIAL, gateway.KeyRequired),

@@ -468,7 +468,7 @@ class AsyncOperis:
         """Explain any organization's request, upstreams and their errors included."""
         return await self._call("GET", f"/api/v1/admin/requests/{organization_id}/{request_id}", ExplainedRequest)
 
-    # -- gateway: for anything beyond these, use the official OpenAI SDK with base_url <api>/v1
+    # -- gateway: for anything beyond these, use the official SDKs (OpenAI's base_url is <api>/v1, Anthropic's <api>)
 
     async def create_chat_completion(self, body: Mapping[str, object]) -> dict[str, object]:
         """Call `/v1/chat/completions` without streaming; body and answer are OpenAI's."""
@@ -483,19 +483,38 @@ class AsyncOperis:
     @asynccontextmanager
     async def stream_chat_completion(self, body: Mapping[str, object]) -> AsyncGenerator[AsyncIterator[str]]:
         """Call `/v1/chat/completions` streaming; yields the `data:` payloads, the closing `[DONE]` left out."""
-        try:
-            async with self._http.stream(
-                "POST",
-                f"{self._base_url}/v1/chat/completions",
-                content=transport.body(**{**body, "stream": True}),
-                headers=transport.headers(self.token, self.organization_id, transport.JSON),
-                timeout=transport.STREAM_TIMEOUT,
-            ) as response:
-                if not response.is_success:
-                    raise read_error(response.status_code, await response.aread(), response.headers.get("x-request-id"))
-                yield self._payloads(response)
-        except httpx.TransportError as error:
-            raise UnreachableError(f"The API at {self._base_url} broke off: {error}") from error
+        async with self._stream("/v1/chat/completions", body) as payloads:
+            yield payloads
+
+    async def create_embedding(self, body: Mapping[str, object]) -> dict[str, object]:
+        """Call `/v1/embeddings`; body and answer are OpenAI's."""
+        return await self._call(
+            "POST",
+            "/v1/embeddings",
+            dict[str, object],
+            content=transport.body(**body),
+            time_limit=transport.STREAM_TIMEOUT,
+        )
+
+    async def create_message(self, body: Mapping[str, object]) -> dict[str, object]:
+        """Call `/v1/messages` without streaming; body and answer are Anthropic's."""
+        return await self._call(
+            "POST",
+            "/v1/messages",
+            dict[str, object],
+            content=transport.body(**body),
+            time_limit=transport.STREAM_TIMEOUT,
+        )
+
+    @asynccontextmanager
+    async def stream_message(self, body: Mapping[str, object]) -> AsyncGenerator[AsyncIterator[str]]:
+        """Call `/v1/messages` streaming; yields the `data:` payloads, each of which names its `type`."""
+        async with self._stream("/v1/messages", body) as payloads:
+            yield payloads
+
+    async def count_message_tokens(self, body: Mapping[str, object]) -> dict[str, object]:
+        """Ask what a message would count as; free."""
+        return await self._call("POST", "/v1/messages/count_tokens", dict[str, object], content=transport.body(**body))
 
     async def list_gateway_models(self) -> dict[str, object]:
         return await self._call("GET", "/v1/models", dict[str, object])
@@ -508,6 +527,22 @@ class AsyncOperis:
         return await self._call("GET", "/v1/key", dict[str, object])
 
     # -- how a call is made
+
+    @asynccontextmanager
+    async def _stream(self, path: str, body: Mapping[str, object]) -> AsyncGenerator[AsyncIterator[str]]:
+        try:
+            async with self._http.stream(
+                "POST",
+                f"{self._base_url}{path}",
+                content=transport.body(**{**body, "stream": True}),
+                headers=transport.headers(self.token, self.organization_id, transport.JSON),
+                timeout=transport.STREAM_TIMEOUT,
+            ) as response:
+                if not response.is_success:
+                    raise read_error(response.status_code, await response.aread(), response.headers.get("x-request-id"))
+                yield self._payloads(response)
+        except httpx.TransportError as error:
+            raise UnreachableError(f"The API at {self._base_url} broke off: {error}") from error
 
     @staticmethod
     async def _payloads(response: httpx.Response) -> AsyncIterator[str]:

@@ -33,15 +33,15 @@ _OWN_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
 
 def read_error(status: int, body: bytes, request_id: str | None) -> ApiError:
-    """Read a refusal in either envelope: problem+json of /api/v1 or the OpenAI form of /v1."""
+    """Read a refusal in either envelope: problem+json of /api/v1, or the OpenAI or Anthropic form of /v1."""
     try:
         members = msgspec.json.decode(body, type=dict[str, object])
     except msgspec.DecodeError:
         members = {}
-    envelope = members.get("error")
+    whole, envelope = members, members.get("error")
     if isinstance(envelope, dict):
         members = cast("dict[str, object]", envelope)
-        members = {**members, "detail": members.get("message", "")}
+        members = {"request_id": whole.get("request_id"), **members, "detail": members.get("message", "")}
     return ApiError(
         status=status,
         code=str(members.get("code") or "unexpected_answer"),

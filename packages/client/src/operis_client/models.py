@@ -266,7 +266,7 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
-    protocol: Literal["openai", "echo"]
+    protocol: Literal["openai", "anthropic", "echo"]
     base_url: str
     api_key_last_four: str
     enabled: bool

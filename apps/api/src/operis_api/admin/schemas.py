@@ -75,7 +75,7 @@ class UpdatePlanBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     name: str
-    protocol: Literal["openai", "echo"]
+    protocol: Literal["openai", "anthropic", "echo"]
     base_url: str
     api_key_last_four: str
     enabled: bool
@@ -87,7 +87,7 @@ class CreateUpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     name: str
     base_url: str
     api_key: str
-    protocol: Literal["openai"] = "openai"
+    protocol: Literal["openai", "anthropic"] = "openai"
 
 
 class UpdateUpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,6 +1,7 @@
 """Upstreams, for operators. Their credentials go in and never come out."""
 
 import time
+from collections.abc import Mapping
 from typing import Literal, cast
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from operis_api.admin.schemas import CreateUpstreamBody, UpdateUpstreamBody, Ups
 from operis_api.audit.recording import record_event
 from operis_api.catalog.offers import open_api_key, seal_api_key, touch_catalog
 from operis_api.gateway.upstreams import AttemptFailed
-from operis_api.gateway.upstreams.openai import OpenAiProtocol
+from operis_api.gateway.upstreams.http import HttpProtocol
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.idempotency import IdempotencyKey, Replay, read_body
@@ -138,7 +139,8 @@ async def test_upstream(state: State, upstream_id: FromPath[UUID]) -> UpstreamTe
     began_at = time.monotonic()
     api_key = open_api_key(cast("Vault", state["vault"]), row)
     try:
-        models = await cast("OpenAiProtocol", state["openai_protocol"]).list_models(row.base_url, api_key)
+        protocol = cast("Mapping[str, HttpProtocol]", state["protocols"])[row.protocol]
+        models = await protocol.list_models(row.base_url, api_key)
     except AttemptFailed as failure:
         note = failure.note.replace(api_key, "[removed]")  # some servers quote the credential they refuse
         return UpstreamTest(ok=False, status=failure.status, latency_ms=_since(began_at), error=note, models=[])
@@ -193,7 +195,7 @@ def _upstream(row: tables.Upstream, models: int) -> Upstream:
     return Upstream(
         id=row.id,
         name=row.name,
-        protocol=cast("Literal['openai', 'echo']", row.protocol),
+        protocol=cast("Literal['openai', 'anthropic', 'echo']", row.protocol),
         base_url=row.base_url,
         api_key_last_four=row.api_key_last_four,
         enabled=row.enabled,

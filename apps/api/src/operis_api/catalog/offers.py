@@ -61,11 +61,12 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
         at = bisect_right(self.prices, moment, key=lambda price: price.effective_from)
         return self.prices[at - 1] if at else None
 
-    def routes_in_order(self) -> Sequence[Route]:
-        """Return the routes to try: by priority, within one by a throw that favours weight."""
-        if len(self.routes) == 1:
-            return self.routes
-        return sorted(self.routes, key=lambda route: (route.priority, random.random() ** (1 / route.weight)))  # noqa: S311
+    def routes_in_order(self, protocols: frozenset[str]) -> Sequence[Route]:
+        """Return the routes of these protocols to try: by priority, within one by a throw that favours weight."""
+        routes = [route for route in self.routes if route.protocol in protocols]
+        if len(routes) == 1:
+            return routes
+        return sorted(routes, key=lambda route: (route.priority, random.random() ** (1 / route.weight)))  # noqa: S311
 
 
 class Catalog:

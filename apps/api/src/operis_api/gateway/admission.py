@@ -7,8 +7,8 @@ import msgspec
 
 from operis_api.catalog.offers import Catalog, Offer
 from operis_api.catalog.pricing import Price, Quote, exact_quote, quote
-from operis_api.gateway.chat_request import ChatRequest
-from operis_api.gateway.errors import CallerSuspended, Overloaded, UnknownModel
+from operis_api.gateway.dialects import GatewayRequest
+from operis_api.gateway.errors import CallerSuspended, DialectNotServed, Overloaded, UnknownModel
 from operis_api.gateway.upstreams.echo import echo_usage
 from operis_api.keys.authentication import Caller, KeyRing
 from operis_api.keys.errors import InvalidApiKey, ModelNotAllowed
@@ -20,6 +20,8 @@ from operis_api.ledger.holds import HoldRequest, Holds, Placement
 STALE_TRIES = 5
 NANO_MAX = 2**62
 HELD_RETRY_SECONDS = 2
+_CHAT_PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
+"""By the protocol of the upstreams that serve a model there."""
 
 
 class CallOrigin(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,14 +63,14 @@ class Admissions:
         """Return who calls; raises where the credential is not good."""
         return await self._keys.authenticate(origin.credential, origin.organization_id, fresh=fresh)
 
-    async def admit(self, request: ChatRequest, caller: Caller, origin: CallOrigin) -> Admitted:
+    async def admit(self, request: GatewayRequest, caller: Caller, origin: CallOrigin) -> Admitted:
         """Return the call with its hold in place, or raise why not. A refused call consumed nothing."""
         for _ in range(STALE_TRIES):
-            offer = await self._find_offer(request.model)
-            if caller.models and offer.id not in caller.models:
+            try:
+                offer = await self.choose(request, caller)
+            except ModelNotAllowed:
                 caller = await self.authenticate(origin, fresh=True)
-                if caller.models and offer.id not in caller.models:
-                    raise ModelNotAllowed(f"This key may not use {offer.id}.", model=offer.id)
+                offer = await self.choose(request, caller)
             price = offer.price_at(datetime.now(UTC))
             if price is None:
                 raise UnknownModel(f"The model {request.model} has no price yet.", model=request.model)
@@ -89,6 +91,18 @@ class Admissions:
                     raise InvalidApiKey(f"The credential is not good any more ({decision.replace('_', ' ')}).")
         raise Overloaded(retry_after_seconds=1)
 
+    async def choose(self, request: GatewayRequest, caller: Caller) -> Offer:
+        """Return the model that was asked for, or raise why this key cannot have it in this dialect."""
+        offer = await self._find_offer(request.model)
+        if caller.models and offer.id not in caller.models:
+            raise ModelNotAllowed(f"This key may not use {offer.id}.", model=offer.id)
+        if not any(route.protocol in request.protocols for route in offer.routes):
+            await self._catalog.refresh()  # an upstream may have been added elsewhere
+            offer = await self._find_offer(request.model)
+            if not any(route.protocol in request.protocols for route in offer.routes):
+                raise _not_served(request, offer)
+        return offer
+
     async def _find_offer(self, model_id: str) -> Offer:
         offer = self._catalog.find(model_id)
         if offer is None:
@@ -101,7 +115,7 @@ class Admissions:
         return offer
 
     def _hold_request(
-        self, request: ChatRequest, origin: CallOrigin, caller: Caller, price: Price, quoted: "CallQuote"
+        self, request: GatewayRequest, origin: CallOrigin, caller: Caller, price: Price, quoted: "CallQuote"
     ) -> HoldRequest:
         return HoldRequest(
             hold_id=origin.request_id,
@@ -129,12 +143,12 @@ class CallQuote(msgspec.Struct, frozen=True):
     """The least output limit the call may be lowered to: the limit itself where the caller set it."""
 
 
-def quote_call(request: ChatRequest, offer: Offer, price: Price) -> CallQuote:
+def quote_call(request: GatewayRequest, offer: Offer, price: Price) -> CallQuote:
     """Return the worst case of a call: exact for echo, whose usage is known beforehand."""
     explicit = request.output_limit
     default = min(offer.default_output_tokens, offer.max_output_tokens or offer.default_output_tokens)
     limit = default if explicit is None else explicit
-    if all(route.protocol == "echo" for route in offer.routes):
+    if all(route.protocol == "echo" for route in offer.routes if route.protocol in request.protocols):
         exact = exact_quote(price, echo_usage(request, limit))
         return CallQuote(exact, exact.output_tokens)
     worst = quote(price, prompt_tokens_max=request.prompt_tokens_max, output_tokens=limit, answers=request.answers)
@@ -142,7 +156,7 @@ def quote_call(request: ChatRequest, offer: Offer, price: Price) -> CallQuote:
 
 
 def _admitted(
-    request: ChatRequest,
+    request: GatewayRequest,
     origin: CallOrigin,
     caller: Caller,
     offer: Offer,
@@ -164,6 +178,19 @@ def _admitted(
         held_nano=placement.amount_nano,
         output_limit=limit,
         lowered=lowered,
+    )
+
+
+def _not_served(request: GatewayRequest, offer: Offer) -> DialectNotServed:
+    """Say where the model can be called instead."""
+    protocols = {route.protocol for route in offer.routes}
+    served = [path for protocol, path in _CHAT_PATHS.items() if protocol in protocols]
+    paths = served or list(_CHAT_PATHS.values())
+    return DialectNotServed(
+        f"No upstream of {offer.id} serves this in {request.dialect.name}'s dialect. "
+        f"Call POST {' or '.join(paths)}, or ask the operator for an upstream that speaks it.",
+        model=offer.id,
+        served_at=paths,
     )
 
 

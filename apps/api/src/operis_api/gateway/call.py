@@ -10,10 +10,9 @@ import structlog
 from operis_api.catalog.offers import Route
 from operis_api.catalog.pricing import Meters, charge
 from operis_api.gateway.admission import Admitted
-from operis_api.gateway.chat_request import ChatRequest
+from operis_api.gateway.dialects import GatewayRequest, Meter
 from operis_api.gateway.errors import UpstreamFailed
 from operis_api.gateway.live import LiveCalls
-from operis_api.gateway.metering import AnswerMeter
 from operis_api.gateway.upstreams import AttemptFailed
 from operis_api.kit.errors import DomainError
 from operis_api.ledger.holds import Holds, Settled, Settlement
@@ -25,7 +24,7 @@ log = structlog.get_logger()
 class Call:
     """An admitted call. Leaving its context settles what is not settled: nothing was charged then."""
 
-    def __init__(self, request: ChatRequest, admitted: Admitted, holds: Holds, live: LiveCalls) -> None:
+    def __init__(self, request: GatewayRequest, admitted: Admitted, holds: Holds, live: LiveCalls) -> None:
         self.request = request
         self.admitted = admitted
         self.refusal: DomainError = UpstreamFailed("The model's provider failed. Nothing was charged; try again.")
@@ -58,12 +57,15 @@ class Call:
 
     async def routes(self) -> AsyncIterator[Route]:
         """Yield the upstreams to try, at most two, until a failure that another one would only repeat."""
-        for route in self.admitted.offer.routes_in_order()[:ATTEMPTS_MAX]:
+        for route in self.admitted.offer.routes_in_order(self.request.protocols)[:ATTEMPTS_MAX]:
             self._route = route
             self._attempt_began_at = time.monotonic()
             yield route
             if self._attempts and not self._attempts[-1]["retryable"]:
                 return
+
+    def error_event(self, error: DomainError) -> bytes:
+        return self.request.dialect.error_event(error, str(self.admitted.hold_id))
 
     def note_failure(self, failure: AttemptFailed) -> None:
         # Providers quote prompts in their errors: their words are for the request's record, not for the log.
@@ -81,7 +83,7 @@ class Call:
             self.first_token_at = time.monotonic()
         self._lives.note_progress(self.live, output_tokens)
 
-    async def settle(self, outcome: str, meter: AnswerMeter) -> Settled:
+    async def settle(self, outcome: str, meter: Meter) -> Settled:
         """Charge the call for what it used."""
         usage, price = meter.usage, self.admitted.price
         amount = charge(price.sale, usage)

@@ -1,4 +1,4 @@
-"""One chat request: admit, forward, meter, settle. The order of these is the product's promise.
+"""One request in any dialect: admit, forward, meter, settle. The order of these is the product's promise.
 
 The hold is durable before the upstream is called, and the charge is durable before the client sees the end.
 """
@@ -9,16 +9,14 @@ from collections.abc import AsyncIterator, Mapping
 
 from operis_api.catalog.offers import Route
 from operis_api.gateway.admission import Admissions, CallOrigin
-from operis_api.gateway.answering import DONE, add_cost, error_event, usage_event
-from operis_api.gateway.call import Call
-from operis_api.gateway.chat_request import ChatRequest
+from operis_api.gateway.call import ATTEMPTS_MAX, Call
+from operis_api.gateway.dialects import AnswerMeter, GatewayRequest, StreamMeter
 from operis_api.gateway.errors import SettlementUnknown, StreamTooLong, UpstreamFailed
 from operis_api.gateway.live import LiveCalls
-from operis_api.gateway.metering import AnswerMeter, StreamMeter
 from operis_api.gateway.relay import Client, Relay
 from operis_api.gateway.upstreams import AttemptFailed, Protocolled, Reply
 from operis_api.keys.authentication import Caller
-from operis_api.kit.errors import Unavailable
+from operis_api.kit.errors import DomainError, Unavailable
 from operis_api.kit.money import format_nano
 from operis_api.ledger.holds import Holds
 
@@ -34,11 +32,13 @@ class Chat:
         self._live = live
         self._protocols = protocols
 
-    async def authenticate(self, origin: CallOrigin) -> Caller:
+    async def authenticate(self, origin: CallOrigin, *, fresh: bool = False) -> Caller:
         """Return who calls, before the body is even read."""
-        return await self._admissions.authenticate(origin)
+        return await self._admissions.authenticate(origin, fresh=fresh)
 
-    async def complete(self, request: ChatRequest, caller: Caller, origin: CallOrigin) -> tuple[bytes, dict[str, str]]:
+    async def complete(
+        self, request: GatewayRequest, caller: Caller, origin: CallOrigin
+    ) -> tuple[bytes, dict[str, str]]:
         """Answer a call that is not streamed; returns body and headers."""
         call = Call(request, await self._admissions.admit(request, caller, origin), self._holds, self._live)
         async with call:
@@ -49,14 +49,13 @@ class Chat:
             except Unavailable as error:
                 raise SettlementUnknown from error
         cost = format_nano(settled.charged_nano)
-        return add_cost(body, meter.usage, cost), {**call.headers, "x-operis-charge": cost}
+        return meter.add_cost(body, cost), {**call.headers, "x-operis-charge": cost}
 
-    async def stream(self, request: ChatRequest, caller: Caller, origin: CallOrigin, client: Client) -> None:
+    async def stream(self, request: GatewayRequest, caller: Caller, origin: CallOrigin, client: Client) -> None:
         """Answer a streamed call. Raises only before the stream begins; later failures are told inside it."""
         call = Call(request, await self._admissions.admit(request, caller, origin), self._holds, self._live)
         async with call:
-            meter = StreamMeter(request.prompt_tokens_estimate)
-            reply, chunks, first = await self._open_stream(call, meter)
+            reply, chunks, meter, first = await self._open_stream(call)
             relay = Relay(call, meter, client)
             try:
                 await relay.run(first, chunks)
@@ -68,17 +67,37 @@ class Chat:
                 reply.close()
             await self._finish_stream(call, relay)
 
+    async def count_tokens(self, request: GatewayRequest, caller: Caller) -> bytes:
+        """Say what a prompt would count as. It is free: there is no hold, so the caller must be freshly read."""
+        offer = await self._admissions.choose(request, caller)
+        refusal: DomainError = UpstreamFailed("The model's provider failed; try again.")
+        for route in offer.routes_in_order(request.protocols)[:ATTEMPTS_MAX]:
+            try:
+                reply = await self._protocols[route.protocol].open(route, request, output_limit=None)
+                try:
+                    body = await reply.read()
+                finally:
+                    reply.close()
+                if request.answer_meter().read_answer(body):
+                    return body
+            except AttemptFailed as failure:
+                refusal = failure.refusal
+                if not failure.retryable:
+                    break
+        raise refusal
+
     async def _finish_stream(self, call: Call, relay: Relay) -> None:
-        """Settle, then send the end: the usage with its cost where it was asked for, and [DONE]."""
+        """Settle, then send the end, with the cost where the dialect tells it."""
         meter, client = relay.meter, relay.client
         if relay.client_left and (meter.output_tokens or meter.reported):
             await call.settle("disconnected", meter)
         elif relay.timed_out:
             await call.settle("interrupted", meter)
-            await client.send(error_event(StreamTooLong()))
+            await client.send(call.error_event(StreamTooLong()))
         elif not meter.complete:
             await call.void("the stream broke off", UpstreamFailed.status)
-            await client.send(error_event(UpstreamFailed("The provider's answer broke off; nothing was charged.")))
+            refusal = UpstreamFailed("The provider's answer broke off; nothing was charged.")
+            await client.send(call.error_event(refusal))
         else:
             await client.send(await self._settled_end(call, meter))
 
@@ -86,14 +105,12 @@ class Chat:
         try:
             settled = await call.settle("completed", meter)
         except Unavailable:
-            return DONE  # it was delivered; the sweeper charges it by its last checkpoint
-        if call.request.wants_usage:
-            return usage_event(meter, format_nano(settled.charged_nano)) + DONE
-        return DONE
+            return meter.end(None)  # it was delivered; the sweeper charges it by its last checkpoint
+        return meter.end(format_nano(settled.charged_nano))
 
     async def _read_answer(self, call: Call) -> tuple[AnswerMeter, bytes]:
         async for route in call.routes():
-            meter = AnswerMeter(call.request.prompt_tokens_estimate)
+            meter = call.request.answer_meter()
             try:
                 reply = await self._open(call, route)
                 try:
@@ -101,8 +118,8 @@ class Chat:
                 finally:
                     reply.close()
                 call.first_token_at = time.monotonic()
-                if meter.read(body) is None or meter.failed or not meter.answered:
-                    raise AttemptFailed(UpstreamFailed(), note="its answer is no chat completion", status=200)
+                if not meter.read_answer(body):
+                    raise AttemptFailed(UpstreamFailed(), note="its answer is not what was asked for", status=200)
             except AttemptFailed as failure:
                 call.note_failure(failure)
                 continue
@@ -110,9 +127,10 @@ class Chat:
             return meter, body
         raise call.refusal
 
-    async def _open_stream(self, call: Call, meter: StreamMeter) -> tuple[Reply, AsyncIterator[bytes], bytes]:
+    async def _open_stream(self, call: Call) -> tuple[Reply, AsyncIterator[bytes], StreamMeter, bytes]:
         """Return a stream whose first bytes have come: until then another upstream may still be tried."""
         async for route in call.routes():
+            meter = call.request.stream_meter()
             try:
                 reply = await self._open(call, route)
                 chunks = aiter(reply.chunks())
@@ -122,14 +140,12 @@ class Chat:
                     reply.close()
                     raise AttemptFailed(UpstreamFailed(), note="its stream begins with an error", status=200)
             except AttemptFailed as failure:
-                meter.failed = False
                 call.note_failure(failure)
                 continue
             call.note_success()
-            return reply, chunks, out
+            return reply, chunks, meter, out
         raise call.refusal
 
     async def _open(self, call: Call, route: Route) -> Reply:
-        return await self._protocols[route.protocol].open_chat(
-            route, call.request, output_limit=call.admitted.output_limit
-        )
+        protocol = self._protocols[route.protocol]
+        return await protocol.open(route, call.request, output_limit=call.admitted.output_limit)

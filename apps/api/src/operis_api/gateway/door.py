@@ -1,15 +1,17 @@
-"""One HTTP exchange with a gateway client, on bare ASGI: its body, its credential, its answer in OpenAI's envelope."""
+"""One HTTP exchange with a gateway client, on bare ASGI: its body, its credential, its answer in its dialect."""
 
 import time
 from collections.abc import Mapping
 from typing import cast
 from uuid import UUID
 
-import msgspec
 from litestar import Response
 from litestar.types import HTTPScope, Receive, Send
 
 from operis_api.gateway.admission import CallOrigin
+from operis_api.gateway.dialects import Dialect
+from operis_api.gateway.dialects.anthropic.refusing import ANTHROPIC
+from operis_api.gateway.dialects.openai.refusing import OPENAI
 from operis_api.gateway.errors import BodyTooLarge, InvalidBody
 from operis_api.kit.errors import DomainError
 from operis_api.kit.origin import AnyRequest
@@ -18,15 +20,6 @@ from operis_api.kit.tokens import Unauthenticated
 
 BODY_BYTES_MAX = 20 * 1024 * 1024
 AGENT_CHARACTERS_MAX = 256
-_ERROR_TYPES = {
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    429: "rate_limit_error",
-    500: "server_error",
-    502: "upstream_error",
-    503: "server_error",
-}
 
 
 class ClientLeft(Exception):
@@ -34,10 +27,13 @@ class ClientLeft(Exception):
 
 
 class Door:
-    def __init__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: HTTPScope, receive: Receive, send: Send, dialect: Dialect = OPENAI) -> None:
+        self._dialect = dialect
+        self.app = scope["litestar_app"]
+        self.method = scope["method"]
         self._receive = receive
         self._send = send
-        self._headers = dict(scope["headers"])
+        self.headers = dict(scope["headers"])
         self._state = cast("dict[str, object]", scope["state"])
         self._begun = False
         self._began_at = time.monotonic()
@@ -94,17 +90,19 @@ class Door:
 
     async def refuse(self, error: DomainError) -> None:
         """Answer with the error's envelope; once a stream has begun, end it with an error event instead."""
-        envelope = openai_envelope(error, str(self.request_id))
+        request_id = str(self.request_id)
         if self._begun:
-            await self.send_chunk(b"data: " + envelope + b"\n\n")
+            await self.send_chunk(self._dialect.error_event(error, request_id))
             await self.end_stream()
             return
-        await self.answer(error.status, envelope, retry_headers(error))
+        await self.answer(error.status, self._dialect.envelope(error, request_id), retry_headers(error))
 
     async def _begin(self, status: int, content_type: str, headers: Mapping[str, str]) -> None:
         self._begun = True
         raw = [(b"content-type", content_type.encode())]
         raw.extend((name.encode(), value.encode()) for name, value in headers.items())
+        if name := self._dialect.request_id_header:
+            raw.append((name.encode(), str(self.request_id).encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     def _credential(self) -> str:
@@ -122,26 +120,18 @@ class Door:
             raise InvalidBody("X-Organization-Id is not an organization's id.") from None
 
     def _text(self, name: bytes) -> str:
-        return self._headers.get(name, b"").decode("latin-1")
+        return self.headers.get(name, b"").decode("latin-1")
 
 
-def answer_openai_error(request: AnyRequest, error: DomainError) -> Response[bytes]:
+def answer_gateway_error(request: AnyRequest, error: DomainError) -> Response[bytes]:
     """Answer a refusal under /v1 where the framework has the request in hand."""
-    body = openai_envelope(error, request_id_of(request))
-    return Response(body, status_code=error.status, media_type="application/json", headers=retry_headers(error))
-
-
-def openai_envelope(error: DomainError, request_id: str) -> bytes:
-    """Return an error as OpenAI's clients read it; our facts stand beside its members."""
-    members = {
-        "message": error.detail,
-        "type": _ERROR_TYPES.get(error.status, "invalid_request_error"),
-        "param": None,
-        "code": error.code,
-        "request_id": request_id,
-        **error.facts,
-    }
-    return msgspec.json.encode({"error": members})
+    path = request.url.path
+    dialect = ANTHROPIC if path == "/v1/messages" or path.startswith("/v1/messages/") else OPENAI
+    request_id, headers = request_id_of(request), retry_headers(error)
+    if dialect.request_id_header:
+        headers[dialect.request_id_header] = request_id
+    body = dialect.envelope(error, request_id)
+    return Response(body, status_code=error.status, media_type="application/json", headers=headers)
 
 
 def retry_headers(error: DomainError) -> dict[str, str]:

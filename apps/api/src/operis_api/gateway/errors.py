@@ -15,6 +15,12 @@ class UnknownModel(DomainError):
     status, code, title = 404, "model_not_found", "There is no such model."
 
 
+class DialectNotServed(DomainError):
+    """The model is there, but none of its upstreams speaks the dialect it was asked in."""
+
+    status, code, title = 400, "dialect_not_served", "The model is not served in this dialect."
+
+
 class CallerSuspended(DomainError):
     status, code, title = 403, "suspended", "The account is suspended."
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 import structlog
 
 from operis_api.gateway.call import Call
-from operis_api.gateway.metering import StreamMeter
+from operis_api.gateway.dialects import StreamMeter
 from operis_api.gateway.upstreams import AttemptFailed
 
 STREAM_SECONDS = 900

@@ -1,5 +1,6 @@
-"""The gateway's routes under /v1. Chat is raw ASGI, so that a call costs little; the others are read seldom."""
+"""The gateway's routes under /v1. Calls of models are raw ASGI, so that they cost little; others are read seldom."""
 
+from collections.abc import Awaitable, Callable
 from typing import cast
 from uuid import UUID
 
@@ -13,7 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.catalog.offers import Catalog, Offer
 from operis_api.gateway.chat import Chat
-from operis_api.gateway.chat_request import ChatRequest
+from operis_api.gateway.dialects import GatewayRequest
+from operis_api.gateway.dialects.anthropic.refusing import ANTHROPIC
+from operis_api.gateway.dialects.anthropic.request import CountRequest, MessagesRequest
+from operis_api.gateway.dialects.openai.embeddings import EmbeddingsRequest
+from operis_api.gateway.dialects.openai.request import ChatRequest
 from operis_api.gateway.door import ClientLeft, Door
 from operis_api.gateway.errors import InternalError, KeyRequired, MethodNotAllowed, UnknownModel
 from operis_api.gateway.relay import Client
@@ -23,27 +28,39 @@ from operis_api.kit.money import format_nano
 from operis_db.people import ApiKey, KeySpending
 
 AnyRequest = Request[object, object, State]
+ReadRequest = Callable[[bytes], GatewayRequest]
+"""Makes a request of a body, or raises why it is none."""
 log = structlog.get_logger()
 
 
 @asgi("/v1/chat/completions", copy_scope=False)
 async def create_chat_completion(scope: Scope, receive: Receive, send: Send) -> None:
-    http = cast("HTTPScope", scope)
-    door = Door(http, receive, send)
+    await _serve(Door(cast("HTTPScope", scope), receive, send), _generate, ChatRequest)
+
+
+@asgi("/v1/embeddings", copy_scope=False)
+async def create_embedding(scope: Scope, receive: Receive, send: Send) -> None:
+    await _serve(Door(cast("HTTPScope", scope), receive, send), _generate, EmbeddingsRequest)
+
+
+@asgi("/v1/messages", copy_scope=False)
+async def create_message(scope: Scope, receive: Receive, send: Send) -> None:
+    door = Door(cast("HTTPScope", scope), receive, send, ANTHROPIC)
+    await _serve(door, _generate, lambda body: MessagesRequest(body, door.headers))
+
+
+@asgi("/v1/messages/count_tokens", copy_scope=False)
+async def count_message_tokens(scope: Scope, receive: Receive, send: Send) -> None:
+    door = Door(cast("HTTPScope", scope), receive, send, ANTHROPIC)
+    await _serve(door, _count, lambda body: CountRequest(body, door.headers))
+
+
+async def _serve(door: Door, answer: Callable[[Door, ReadRequest], Awaitable[None]], read_request: ReadRequest) -> None:
+    """Answer one POST, whatever happens, in the door's dialect."""
     try:
-        if http["method"] != "POST":
+        if door.method != "POST":
             raise MethodNotAllowed("Use POST.")  # one door renders every refusal
-        chat = cast("Chat", http["litestar_app"].state["chat"])
-        origin = door.origin()
-        caller = await chat.authenticate(origin)
-        request = ChatRequest(await door.read_body())
-        if request.streamed:
-            client = Client(door.begin_stream, door.send_chunk, door.wait_until_left)
-            await chat.stream(request, caller, origin, client)
-            await door.end_stream()
-        else:
-            body, headers = await chat.complete(request, caller, origin)
-            await door.answer(200, body, headers)
+        await answer(door, read_request)
     except ClientLeft:
         return
     except DomainError as error:
@@ -51,6 +68,28 @@ async def create_chat_completion(scope: Scope, receive: Receive, send: Send) -> 
     except Exception:
         log.exception("gateway_error", request_id=str(door.request_id))
         await door.refuse(InternalError("It was logged under this request id; nothing was charged."))
+
+
+async def _generate(door: Door, read_request: ReadRequest) -> None:
+    chat = cast("Chat", door.app.state["chat"])
+    origin = door.origin()
+    caller = await chat.authenticate(origin)
+    request = read_request(await door.read_body())
+    if request.streamed:
+        client = Client(door.begin_stream, door.send_chunk, door.wait_until_left)
+        await chat.stream(request, caller, origin, client)
+        await door.end_stream()
+    else:
+        body, headers = await chat.complete(request, caller, origin)
+        await door.answer(200, body, headers)
+
+
+async def _count(door: Door, read_request: ReadRequest) -> None:
+    chat = cast("Chat", door.app.state["chat"])
+    origin = door.origin()
+    caller = await chat.authenticate(origin, fresh=True)
+    request = read_request(await door.read_body())
+    await door.answer(200, await chat.count_tokens(request, caller), {"x-operis-request-id": str(door.request_id)})
 
 
 class ModelObject(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,10 @@
-"""Upstream protocols: each file opens a chat at one kind of provider and yields its answer in OpenAI's shape."""
+"""Upstream protocols: each file opens a request at one kind of provider and yields its answer in that dialect."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
 
 from operis_api.catalog.offers import Route
-from operis_api.gateway.chat_request import ChatRequest
+from operis_api.gateway.dialects import GatewayRequest
 from operis_api.kit.errors import DomainError
 
 
@@ -35,6 +35,6 @@ class Reply(Protocol):
 
 
 class Protocolled(Protocol):
-    async def open_chat(self, route: Route, request: ChatRequest, *, output_limit: int | None) -> Reply:
+    async def open(self, route: Route, request: GatewayRequest, *, output_limit: int | None) -> Reply:
         """Send the request and return once the upstream has accepted it; raises `AttemptFailed`."""
         ...

@@ -10,61 +10,125 @@ import msgspec
 
 from operis_api.catalog.offers import Route
 from operis_api.catalog.pricing import Meters
-from operis_api.gateway.chat_request import ChatRequest
+from operis_api.gateway.dialects import GatewayRequest
+from operis_api.gateway.dialects.anthropic.refusing import ANTHROPIC
+from operis_api.gateway.dialects.anthropic.request import CountRequest
+from operis_api.gateway.upstreams import Reply
 
 _WORDS = re.compile(r"\s*\S+\s*|\s+")
 
 
 class EchoProtocol:
-    async def open_chat(self, route: Route, request: ChatRequest, *, output_limit: int | None) -> "EchoReply":
+    async def open(self, route: Route, request: GatewayRequest, *, output_limit: int | None) -> Reply:
         assert route.protocol == "echo", "other protocols have their own files"
-        return EchoReply(request, output_limit)
-
-
-class EchoReply:
-    def __init__(self, request: ChatRequest, output_limit: int | None) -> None:
+        if isinstance(request, CountRequest):
+            return _CountedEcho(request, 0)
         limit = request.output_limit if output_limit is None else output_limit
-        self._text, self._finish_reason = _answer(request, limit)
-        self._usage = echo_usage(request, limit)
-        self._request = request
-        self._model = request.model
+        return _AnthropicEcho(request, limit) if request.dialect is ANTHROPIC else _OpenAiEcho(request, limit)
 
+
+class _Echo:
+    def __init__(self, request: GatewayRequest, output_limit: int | None) -> None:
+        self.text, self.is_cut = _answer(request, output_limit)
+        self.usage = echo_usage(request, output_limit)
+        self.answers = request.answers
+        self.model = request.model
+
+    @property
+    def words(self) -> list[str]:
+        return _WORDS.findall(self.text)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _OpenAiEcho(_Echo):
     async def read(self) -> bytes:
-        message = {"role": "assistant", "content": self._text, "refusal": None}
+        message = {"role": "assistant", "content": self.text, "refusal": None}
         choices = [
             {"index": index, "message": message, "logprobs": None, "finish_reason": self._finish_reason}
-            for index in range(self._request.answers)
+            for index in range(self.answers)
         ]
         return msgspec.json.encode(
             {**self._frame("chat.completion"), "choices": choices, "usage": self._usage_object()}
         )
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        for index in range(self._request.answers):
+        for index in range(self.answers):
             yield self._event(index, {"role": "assistant", "content": ""}, None)
-            for word in _WORDS.findall(self._text):
+            for word in self.words:
                 yield self._event(index, {"content": word}, None)
             yield self._event(index, {}, self._finish_reason)
         no_choices: list[object] = []
         usage = {**self._frame("chat.completion.chunk"), "choices": no_choices, "usage": self._usage_object()}
         yield b"data: " + msgspec.json.encode(usage) + b"\n\ndata: [DONE]\n\n"
 
-    def close(self) -> None:
-        """Nothing is open."""
+    @property
+    def _finish_reason(self) -> str:
+        return "length" if self.is_cut else "stop"
 
     def _event(self, index: int, delta: dict[str, str], finish_reason: str | None) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return b"data: " + msgspec.json.encode({**self._frame("chat.completion.chunk"), "choices": [choice]}) + b"\n\n"
 
     def _frame(self, kind: str) -> dict[str, object]:
-        return {"id": "chatcmpl-echo", "object": kind, "created": 0, "model": self._model}
+        return {"id": "chatcmpl-echo", "object": kind, "created": 0, "model": self.model}
 
     def _usage_object(self) -> dict[str, object]:
-        prompt, completion = self._usage.input, self._usage.output
+        prompt, completion = self.usage.input, self.usage.output
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def echo_usage(request: ChatRequest, output_limit: int | None) -> Meters:
+class _AnthropicEcho(_Echo):
+    async def read(self) -> bytes:
+        content = [{"type": "text", "text": self.text}]
+        return msgspec.json.encode(self._message(content, self._stop_reason, self.usage.output))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        nothing: list[object] = []
+        yield _event("message_start", {"message": self._message(nothing, None, 0)})
+        yield _event("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}})
+        for word in self.words:
+            yield _event("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": word}})
+        yield _event("content_block_stop", {"index": 0})
+        delta = {"stop_reason": self._stop_reason, "stop_sequence": None}
+        yield _event("message_delta", {"delta": delta, "usage": self._usage_object(self.usage.output)})
+        yield _event("message_stop", {})
+
+    @property
+    def _stop_reason(self) -> str:
+        return "max_tokens" if self.is_cut else "end_turn"
+
+    def _message(self, content: object, stop_reason: str | None, output_tokens: int) -> dict[str, object]:
+        return {
+            "id": "msg_echo",
+            "type": "message",
+            "role": "assistant",
+            "model": self.model,
+            "content": content,
+            "stop_reason": stop_reason,
+            "stop_sequence": None,
+            "usage": self._usage_object(output_tokens),
+        }
+
+    def _usage_object(self, output_tokens: int) -> dict[str, object]:
+        return {
+            "input_tokens": self.usage.input,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": output_tokens,
+        }
+
+
+class _CountedEcho(_Echo):
+    async def read(self) -> bytes:
+        return msgspec.json.encode({"input_tokens": self.usage.input})
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield await self.read()
+
+
+def echo_usage(request: GatewayRequest, output_limit: int | None) -> Meters:
     """Return what a call to echo uses, exactly, before it is made."""
     text, _ = _answer(request, output_limit)
     return Meters(
@@ -74,9 +138,14 @@ def echo_usage(request: ChatRequest, output_limit: int | None) -> Meters:
     )
 
 
-def _answer(request: ChatRequest, output_limit: int | None) -> tuple[str, str]:
+def _event(kind: str, members: dict[str, object]) -> bytes:
+    return f"event: {kind}\ndata: ".encode() + msgspec.json.encode({"type": kind, **members}) + b"\n\n"
+
+
+def _answer(request: GatewayRequest, output_limit: int | None) -> tuple[str, bool]:
+    """Return what echo says, and whether the limit cut it."""
     texts = request.message_texts()
     text = texts[-1] if texts else ""
     if output_limit is None or len(text) <= output_limit:
-        return text, "stop"
-    return text[:output_limit], "length"
+        return text, False
+    return text[:output_limit], True

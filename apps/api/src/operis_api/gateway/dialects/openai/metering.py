@@ -1,15 +1,21 @@
-"""What an answer used: OpenAI's usage object as disjoint meters, found in whole answers and in streams."""
-
-import re
+"""What a chat completion used: OpenAI's usage object as disjoint meters, and where its cost is written."""
 
 import msgspec
 
 from operis_api.catalog.pricing import COUNT_MAX, Meters
-from operis_api.gateway.chat_request import estimate_tokens
+from operis_api.gateway.dialects import (
+    ABSENT,
+    UNREADABLE,
+    AnswerMeter,
+    Meter,
+    StreamMeter,
+    count_bytes,
+    encode_raw,
+    is_given,
+)
+from operis_api.gateway.dialects.events import payload_of, split_events
 
-EVENT_BYTES_MAX = 8 * 1024 * 1024
-_ABSENT = msgspec.Raw()
-_EVENT_END = re.compile(rb"\r?\n\r?\n")
+_DONE = b"data: [DONE]\n\n"
 
 
 class _PromptDetails(msgspec.Struct):
@@ -33,7 +39,7 @@ class _Delta(msgspec.Struct):
     content: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
-    tool_calls: msgspec.Raw = _ABSENT
+    tool_calls: msgspec.Raw = ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -46,8 +52,8 @@ class _Answer(msgspec.Struct):
     """A whole answer or one chunk of a stream."""
 
     choices: list[_Choice] = []
-    usage: msgspec.Raw = _ABSENT
-    error: msgspec.Raw = _ABSENT
+    usage: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
 
 
 _answers = msgspec.json.Decoder(_Answer)
@@ -62,7 +68,7 @@ def read_usage(raw: msgspec.Raw | bytes) -> Meters | None:
     """
     try:
         usage = _usages.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     if usage is None:
         return None
@@ -83,37 +89,12 @@ def read_usage(raw: msgspec.Raw | bytes) -> Meters | None:
     return meters if all(0 <= count <= COUNT_MAX for count in counts) else None
 
 
-def is_given(member: msgspec.Raw) -> bool:
-    """Tell whether a member is there and not null."""
-    return bool(member) and bytes(member) != b"null"
-
-
-class AnswerMeter:
-    """Collects what an answer used and how it ended, from its bytes."""
-
-    def __init__(self, prompt_tokens_estimate: int) -> None:
-        self._prompt_tokens_estimate = prompt_tokens_estimate
-        self._text_bytes = 0
-        self.reported: Meters | None = None
-        self.finish_reason: str | None = None
-        self.failed = False
-        self.answered = False
-        """Whether anything of an answer was seen."""
-
-    @property
-    def output_tokens(self) -> int:
-        """Estimated tokens seen so far."""
-        return estimate_tokens(self._text_bytes)
-
-    @property
-    def usage(self) -> Meters:
-        return self.reported or Meters(input=self._prompt_tokens_estimate, output=self.output_tokens, per_request=1)
-
+class _ChatMeter(Meter):
     def read(self, payload: bytes) -> _Answer | None:
         """Take note of a whole answer or one chunk; None where it is not one."""
         try:
             answer = _answers.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return None
         if is_given(answer.error):
             self.failed = True
@@ -132,38 +113,46 @@ def _text_bytes(part: _Delta) -> int:
     found = len(part.tool_calls) if is_given(part.tool_calls) else 0
     for text in (part.content, part.reasoning_content, part.refusal):
         if text:
-            found += len(text) if text.isascii() else len(text.encode())
+            found += count_bytes(text)
     return found
 
 
-class StreamMeter(AnswerMeter):
-    """Relays a server-sent event stream as bytes, holding back its end: the usage chunk and [DONE]."""
+class ChatAnswerMeter(_ChatMeter, AnswerMeter):
+    def read_answer(self, body: bytes) -> bool:
+        return self.read(body) is not None and not self.failed and self.answered
 
-    def __init__(self, prompt_tokens_estimate: int) -> None:
+    def add_cost(self, body: bytes, cost: str) -> bytes:
+        return add_cost(body, self.usage, cost)
+
+
+class ChatStreamMeter(_ChatMeter, StreamMeter):
+    """Holds back the usage chunk, which is passed on only where it was asked for, and [DONE]."""
+
+    def __init__(self, prompt_tokens_estimate: int, *, wants_usage: bool) -> None:
         super().__init__(prompt_tokens_estimate)
-        self._buffer = b""
-        self.usage_event: bytes | None = None
-        self.first_chunk: bytes | None = None
-        self.done = False
-
-    @property
-    def complete(self) -> bool:
-        return not self.failed and (self.done or self.finish_reason is not None) and self.answered
+        self._wants_usage = wants_usage
+        self._usage_chunk: bytes | None = None
+        self._first_chunk: bytes | None = None
 
     def feed(self, received: bytes) -> bytes:
-        """Take bytes from the upstream and return those to pass on now: whole events, unchanged."""
-        buffer = self._buffer + received if self._buffer else received
-        whole, self._buffer = _cut_events(buffer)
-        if len(self._buffer) > EVENT_BYTES_MAX:
-            self.failed = True
-            self._buffer = b""
-        events = _split_events(whole)
+        whole = self._take_whole(received)
+        events = split_events(whole)
         kept = [event for event in events if self._keep(event)]
         return whole if len(kept) == len(events) else b"".join(kept)
 
+    def end(self, cost: str | None) -> bytes:
+        if cost is None or not self._wants_usage:
+            return _DONE
+        chunk = self._usage_chunk
+        if chunk is None:
+            frame = msgspec.json.decode(self._first_chunk or b"{}", type=dict[str, msgspec.Raw])
+            no_choices: list[object] = []
+            chunk = msgspec.json.encode({**frame, "choices": no_choices, "usage": None})
+        return b"data: " + add_cost(chunk, self.usage, cost) + b"\n\n" + _DONE
+
     def _keep(self, event: bytes) -> bool:
-        """Read one event; False where it is not to be passed on: our own [DONE] and usage follow the settlement."""
-        payload = _payload_of(event)
+        """Read one event; False where it is not to be passed on."""
+        payload = payload_of(event)
         if payload is None:
             return not self.done
         if payload == b"[DONE]":
@@ -174,32 +163,34 @@ class StreamMeter(AnswerMeter):
             self.failed = True
             return False
         if not answer.choices and is_given(answer.usage):
-            self.usage_event = payload
+            self._usage_chunk = payload
             return False
-        if self.first_chunk is None:
-            self.first_chunk = payload
+        if self._first_chunk is None:
+            self._first_chunk = payload
         return not self.done
 
 
-def _cut_events(buffer: bytes) -> tuple[bytes, bytes]:
-    """Return what of the buffer is whole events, and the rest."""
-    end = buffer.rfind(b"\n\n") + 2
-    if b"\r" in buffer:
-        end = max([1, *(found.end() for found in _EVENT_END.finditer(buffer))])
-    return (buffer[:end], buffer[end:]) if end > 1 else (b"", buffer)
+def add_cost(answer: bytes, usage: Meters, cost: str) -> bytes:
+    """Return a whole answer or a chunk with `cost` in its usage object, everything else as it was.
+
+    Where the upstream sent no usage, the object is made from ours.
+    """
+    members = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
+    given = members.get("usage", ABSENT)
+    if is_given(given):
+        reported = msgspec.json.decode(given, type=dict[str, msgspec.Raw])
+        reported["cost"] = encode_raw(cost)
+        members["usage"] = encode_raw(reported)
+    else:
+        members["usage"] = encode_raw(_usage_object(usage, cost))
+    return msgspec.json.encode(members)
 
 
-def _split_events(whole: bytes) -> list[bytes]:
-    """Return the events of whole events, each with its blank line."""
-    if b"\r" not in whole:
-        return [event + b"\n\n" for event in whole.split(b"\n\n")[:-1]]
-    ends = [found.end() for found in _EVENT_END.finditer(whole)]
-    return [whole[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
-
-
-def _payload_of(event: bytes) -> bytes | None:
-    """Return the data of an event, its lines joined; None for comments and events without data."""
-    if event.startswith(b"data: ") and event.count(b"\n") <= 2:
-        return event[6:].strip()
-    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
-    return b"\n".join(lines) if lines else None
+def _usage_object(usage: Meters, cost: str) -> dict[str, object]:
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "cost": cost,
+    }

@@ -1,0 +1,32 @@
+"""How Anthropic's clients are told of refusals; our code and facts stand beside the members they know."""
+
+import msgspec
+
+from operis_api.gateway.dialects import Dialect
+from operis_api.kit.errors import DomainError
+
+_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    502: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def _envelope(error: DomainError, request_id: str) -> bytes:
+    members = {
+        "type": _TYPES.get(error.status, "invalid_request_error"),
+        "message": error.detail,
+        "code": error.code,
+        **error.facts,
+    }
+    return msgspec.json.encode({"type": "error", "error": members, "request_id": request_id})
+
+
+ANTHROPIC = Dialect("Anthropic", _envelope, b"event: error\ndata: ", request_id_header="request-id")

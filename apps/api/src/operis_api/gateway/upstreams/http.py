@@ -1,0 +1,163 @@
+"""Calling upstreams over HTTP: bounds, addresses that may be called, and what a refusal of theirs means."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from typing import ClassVar, cast
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from operis_api.catalog.offers import Route
+from operis_api.gateway.dialects import GatewayRequest
+from operis_api.gateway.errors import UpstreamBusy, UpstreamFailed, UpstreamRefused
+from operis_api.gateway.upstreams import AttemptFailed
+from operis_api.kit.network import AddressRefused, GuardedResolver, Network, is_allowed
+
+CONNECT_SECONDS = 10
+IDLE_SECONDS = 120
+TOTAL_SECONDS = 900
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
+ERROR_BYTES_MAX = 64 * 1024
+DETAIL_CHARACTERS_MAX = 500
+_TIMEOUT = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
+_SECRET_LIKE = re.compile(r"\b(?:sk|pk|key|org|proj|Bearer)[-_ ][\w.*-]{6,}|https?://\S+", re.IGNORECASE)
+# Requests whose fault is the caller's own: the provider's words help them. Everything else is ours to see.
+_CALLERS_FAULT = {400, 413, 415, 422}
+
+
+class HttpProtocol(ABC):
+    """One connection pool to all upstreams of a protocol."""
+
+    models_path: ClassVar[str]
+
+    def __init__(self, networks: tuple[Network, ...]) -> None:
+        self._networks = networks
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, resolver=GuardedResolver(networks), keepalive_timeout=30),
+            timeout=_TIMEOUT,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent",),
+        )
+
+    @abstractmethod
+    def credential_headers(self, api_key: str) -> dict[str, str]:
+        """Return the headers by which the protocol knows its callers."""
+
+    async def open(self, route: Route, request: GatewayRequest, *, output_limit: int | None) -> "HttpReply":
+        headers = {**self.credential_headers(route.api_key), **request.forwarded_headers()}
+        body = request.forwarded_body(route, output_limit)
+        response = await self._send("POST", route.base_url, request.upstream_path, headers, body)
+        if response.status != 200:
+            raise await _read_refusal(response)
+        return HttpReply(response)
+
+    async def list_models(self, base_url: str, api_key: str) -> list[str]:
+        """Ask an upstream for its model names; raises `AttemptFailed`."""
+        response = await self._send("GET", base_url, self.models_path, self.credential_headers(api_key), None)
+        if response.status != 200:
+            raise await _read_refusal(response)
+        reply = HttpReply(response)
+        try:
+            listed = msgspec.json.decode(await reply.read(), type=_ModelList)
+        except msgspec.DecodeError as error:
+            raise AttemptFailed(UpstreamFailed(), note=f"its list of models cannot be read: {error}") from None
+        return [model.id for model in listed.data]
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    async def _send(
+        self, method: str, base_url: str, path: str, own_headers: dict[str, str], body: bytes | None
+    ) -> aiohttp.ClientResponse:
+        headers = {
+            **own_headers,
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "operis",
+        }
+        try:
+            self._refuse_literal_address(base_url)
+            return await self._http.request(
+                method, f"{base_url}{path}", data=body, headers=headers, allow_redirects=False
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise AttemptFailed(UpstreamFailed(), note=f"{type(error).__name__}: {error}") from error
+
+    def _refuse_literal_address(self, base_url: str) -> None:
+        """The resolver is not asked for a host that is an address already."""
+        host = urlsplit(base_url).hostname or ""
+        try:
+            allowed = is_allowed(host, self._networks)
+        except ValueError:
+            return
+        if not allowed:
+            raise AddressRefused(f"{host} may not be called")
+
+
+class HttpReply:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def read(self) -> bytes:
+        body = bytearray()
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > ANSWER_BYTES_MAX:
+                self.close()
+                raise AttemptFailed(UpstreamFailed(), note=f"its answer is over {ANSWER_BYTES_MAX} bytes", status=200)
+        return bytes(body)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise AttemptFailed(UpstreamFailed(), note=f"{type(error).__name__}: {error}", status=200) from error
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _ModelList(msgspec.Struct):
+    data: list[_Model]
+
+
+async def _read_refusal(response: aiohttp.ClientResponse) -> AttemptFailed:
+    """Return what an answer other than 200 means: the caller's fault in the provider's cleaned words, or ours."""
+    status = response.status
+    try:
+        body = await response.content.read(ERROR_BYTES_MAX)
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        body = b""
+    response.close()
+    message = _message_of(body)
+    note = f"HTTP {status}: {message[:DETAIL_CHARACTERS_MAX]}"
+    if status in _CALLERS_FAULT and "credit balance" not in message:  # the operator's own account is dry
+        return AttemptFailed(UpstreamRefused(_clean(message)), note=note, status=status, retryable=False)
+    if status in {429, 529}:  # 529 is Anthropic's "overloaded"
+        wait = response.headers.get("Retry-After", "")
+        seconds = min(int(wait), 3600) if wait.isdigit() else 5
+        return AttemptFailed(UpstreamBusy(retry_after_seconds=seconds), note=note, status=status)
+    return AttemptFailed(UpstreamFailed(), note=note, status=status)
+
+
+def _message_of(body: bytes) -> str:
+    try:
+        members = msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    error = members.get("error")
+    found = cast("dict[str, object]", error).get("message") if isinstance(error, dict) else error
+    return str(found or members.get("message") or members.get("detail") or "")
+
+
+def _clean(message: str) -> str:
+    """Return the provider's words without what looks like a credential or an address, cut to a bound."""
+    return _SECRET_LIKE.sub("[removed]", message)[:DETAIL_CHARACTERS_MAX]
