@@ -11,7 +11,10 @@ from anthropic.types import MessageParam, RawMessageDeltaEvent, TextBlock, Think
 
 from operis_client import ApiError, AsyncOperis
 from tests.factories import Account, mint, set_balance
-from tests.fakes.anthropic_upstream import API_KEY, AnthropicUpstream, Script, text_block
+from tests.fakes.anthropic_upstream import API_KEY, AnthropicUpstream, Script, run_anthropic_upstream, text_block
+from tests.fakes.openai_upstream import API_KEY as OPENAI_API_KEY
+from tests.fakes.openai_upstream import OpenAIUpstream
+from tests.fakes.openai_upstream import Script as OpenAIScript
 from tests.running import Api
 
 QUESTION: list[MessageParam] = [{"role": "user", "content": "What is the answer?"}]
@@ -191,6 +194,74 @@ async def test_an_answer_without_usage_is_charged_by_an_estimate_and_says_so(
         usage = response.json()["usage"]
     assert usage["output_tokens"] == 5  # 17 bytes at four to a token
     assert await newest(ada) == ("completed", usage["cost"], True)
+
+
+async def test_the_beta_client_is_served_with_its_betas(
+    api: Api, ada: Account, claude: str, claude_provider: AnthropicUpstream, claude_script: Script
+) -> None:
+    message = await api.anthropic(await mint(ada)).beta.messages.create(
+        model=claude, max_tokens=9, messages=[{"role": "user", "content": "Hi"}], betas=["one-2027", "two-2027"]
+    )
+    assert message.usage.model_extra == {"cost": "0.000138"}
+    assert claude_provider.headers[-1]["anthropic-beta"] == "one-2027,two-2027"
+    assert claude_script.status == 200
+
+
+async def test_a_model_with_upstreams_of_both_protocols_is_served_in_each_dialect_by_those_that_speak_it(
+    api: Api, ada: Account, admin: AsyncOperis, provider: OpenAIUpstream, claude_provider: AnthropicUpstream
+) -> None:
+    claude_provider.script, provider.script = Script(), OpenAIScript()
+    dead = await admin.create_upstream(
+        name="Dead Anthropic", protocol="anthropic", base_url="http://127.0.0.1:9", api_key=API_KEY
+    )
+    theirs = await admin.create_upstream(
+        name="Anthropic of two", protocol="anthropic", base_url=claude_provider.base_url, api_key=API_KEY
+    )
+    other = await admin.create_upstream(name="OpenAI of two", base_url=provider.base_url, api_key=OPENAI_API_KEY)
+    await admin.create_model(id="acme/both", upstream_id=dead.id, upstream_model="real-claude")
+    await admin.add_model_upstream("acme/both", upstream_id=theirs.id, upstream_model="real-claude", priority=1)
+    await admin.add_model_upstream("acme/both", upstream_id=other.id, upstream_model="real-model", priority=2)
+    await admin.create_price(model_id="acme/both", input="1", output="1")
+    secret = await mint(ada)
+    assert await answer_text(api, secret, "acme/both") == "The answer is 42."
+    assert await stream_text(api, secret, "acme/both") == "The answer is 42."
+    request = (await ada.client.list_requests()).items[0]
+    attempts = (await ada.client.explain_request(request.id)).attempts
+    assert [attempt.error for attempt in attempts] == ["The provider failed.", None]
+    await api.client(secret).create_chat_completion({"model": "acme/both", "messages": QUESTION})
+    assert provider.calls[-1]["model"] == "real-model"
+    request = (await ada.client.list_requests(limit=1)).items[0]
+    assert len((await ada.client.explain_request(request.id)).attempts) == 1
+
+
+async def test_a_stream_that_begins_with_an_error_is_tried_on_the_next_upstream(
+    api: Api, ada: Account, admin: AsyncOperis, claude_provider: AnthropicUpstream, claude_script: Script
+) -> None:
+    claude_script.usage = {"input_tokens": 11, "output_tokens": 7}
+    async with run_anthropic_upstream() as failing:
+        failing.script.error_after_deltas = 0
+        first = await admin.create_upstream(
+            name="Failing at once", protocol="anthropic", base_url=failing.base_url, api_key=API_KEY
+        )
+        second = await admin.create_upstream(
+            name="Well", protocol="anthropic", base_url=claude_provider.base_url, api_key=API_KEY
+        )
+        await admin.create_model(id="acme/second-try", upstream_id=first.id, upstream_model="real-claude")
+        await admin.add_model_upstream(
+            "acme/second-try", upstream_id=second.id, upstream_model="real-claude", priority=1
+        )
+        await admin.create_price(model_id="acme/second-try", input="3", output="15")
+        assert await stream_text(api, await mint(ada), "acme/second-try") == "The answer is 42."
+    assert await newest(ada) == ("completed", "0.000138", False)
+
+
+async def test_usage_beyond_the_hold_is_charged_up_to_it(
+    api: Api, ada: Account, claude: str, claude_script: Script
+) -> None:
+    claude_script.usage = {"input_tokens": 11, "output_tokens": 50_000}
+    assert await stream_text(api, await mint(ada), claude) == "The answer is 42."
+    request = (await ada.client.list_requests()).items[0]
+    assert request.charge == (await ada.client.explain_request(request.id)).hold
 
 
 # -- what goes wrong

@@ -187,8 +187,8 @@ def _not_served(request: GatewayRequest, offer: Offer) -> DialectNotServed:
     served = [path for protocol, path in _CHAT_PATHS.items() if protocol in protocols]
     paths = served or list(_CHAT_PATHS.values())
     return DialectNotServed(
-        f"No upstream of {offer.id} serves this in {request.dialect.name}'s dialect. "
-        f"Call POST {' or '.join(paths)}, or ask the operator for an upstream that speaks it.",
+        f"{offer.id} is served at POST {' and '.join(paths)} alone. Call it there, choose another model, or ask the "
+        f"operator for an upstream that serves this in {request.dialect.name}'s dialect.",
         model=offer.id,
         served_at=paths,
     )
