@@ -6,6 +6,7 @@ The functions that move money set by set (`place_holds`, `settle_holds`, `expire
 from uuid import UUID
 
 from sqlalchemy import Boolean, CheckConstraint, Computed, Index, SmallInteger, String, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from operis_db.base import Base, Count, CreatedAt, Id, Moment, Nano, NewId
@@ -147,3 +148,16 @@ class Entry(Base):
             postgresql_where=text("account = 'wallet'"),
         ),
     )
+
+
+class LedgerCheck(Base):
+    """What one check of the books found: each invariant with the findings against it."""
+
+    __tablename__ = "ledger_checks"
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    checked_at: Mapped[CreatedAt] = mapped_column(index=True)
+    duration_ms: Mapped[int]
+    holds: Mapped[bool]
+    checks: Mapped[list[dict[str, object]]] = mapped_column(JSONB)
+    actor_id: Mapped[Id | None]
+    """Who asked; None: the job."""
