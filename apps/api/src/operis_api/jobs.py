@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, text
 from operis_api.gateway.sweeping import sweep_lapsed_holds
 from operis_api.kit.errors import Unavailable
 from operis_api.kit.sessions import Sessions
+from operis_api.ledger.checking import EVERY_SECONDS, check_books_if_due
 from operis_api.ledger.holds import Holds
 from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants
 from operis_db.records import IdempotentAnswer
@@ -24,6 +25,7 @@ class Job(msgspec.Struct, frozen=True):
     name: str
     every_seconds: float
     run: Callable[[], Awaitable[object]]
+    first_after_seconds: float = 0
 
 
 def list_jobs(sessions: Sessions, holds: Holds) -> list[Job]:
@@ -46,6 +48,8 @@ def list_jobs(sessions: Sessions, holds: Holds) -> list[Job]:
     return [
         Job("expire_grants", 60, expire_ended_grants),
         Job("sweep_lapsed_holds", 10, lambda: sweep_lapsed_holds(holds, sessions)),
+        # After the sweeper has had its turn: holds of a process that died yesterday are no finding.
+        Job("check_books", EVERY_SECONDS, lambda: check_books_if_due(sessions), first_after_seconds=EVERY_SECONDS),
         Job("make_usage_partitions", 6 * 3600, make_partitions),
         Job("forget_idempotent_answers", 3600, forget_answers),
     ]
@@ -53,6 +57,7 @@ def list_jobs(sessions: Sessions, holds: Holds) -> list[Job]:
 
 async def run_job(job: Job) -> None:
     """Run a job again and again until cancelled; a failure is logged, and the next turn tries again."""
+    await asyncio.sleep(job.first_after_seconds)
     while True:
         try:
             await job.run()

@@ -74,6 +74,8 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "get_organization_wallet": (),
     "adjust_wallet": (InvalidField, ledger.AdjustmentTooLarge, ledger.BalanceTooSmall, *_REPLAY),
     "reverse_charge": (InvalidField, ledger.AlreadyReversed, ledger.NothingCharged, *_REPLAY),
+    "get_ledger_verification": (NotFound,),
+    "verify_ledger": (ledger.CheckRunning,),
     "list_plans": (),
     "update_plan": (InvalidField,),
     "list_upstreams": (),

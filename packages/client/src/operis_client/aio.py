@@ -19,6 +19,7 @@ from operis_client.models import (
     AdminRequest,
     ApiKey,
     ExplainedRequest,
+    LedgerVerification,
     Me,
     MintedKey,
     Model,
@@ -272,6 +273,14 @@ class AsyncOperis:
             headers=transport.idempotency(idempotency_key),
         )
 
+    async def get_ledger_verification(self) -> LedgerVerification:
+        """Return what the last check of the books found."""
+        return await self._call("GET", "/api/v1/admin/ledger/verify", LedgerVerification)
+
+    async def verify_ledger(self) -> LedgerVerification:
+        """Check the books now."""
+        return await self._call("POST", "/api/v1/admin/ledger/verify", LedgerVerification)
+
     async def list_plans(self) -> Page[PlanRow]:
         return await self._call("GET", "/api/v1/admin/plans", Page[PlanRow])
 
@@ -422,6 +431,8 @@ class AsyncOperis:
         input: str,  # noqa: A002  # the wire's own name
         output: str,
         cached_input: str | UnsetType | None = UNSET,
+        cache_write_5m: str | UnsetType | None = UNSET,
+        cache_write_1h: str | UnsetType | None = UNSET,
         reasoning: str | UnsetType | None = UNSET,
         per_request: str | UnsetType | None = UNSET,
         cost_input: str | UnsetType | None = UNSET,
@@ -438,6 +449,8 @@ class AsyncOperis:
                 input=input,
                 output=output,
                 cached_input=cached_input,
+                cache_write_5m=cache_write_5m,
+                cache_write_1h=cache_write_1h,
                 reasoning=reasoning,
                 per_request=per_request,
                 cost_input=cost_input,

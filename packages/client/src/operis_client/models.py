@@ -216,6 +216,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Credits per million tokens, like all prices here."""
     output: str
     cached_input: str | None
+    cache_write_5m: str | None
+    cache_write_1h: str | None
     reasoning: str | None
     per_request: str | None
     """Credits per million requests."""
@@ -263,6 +265,20 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class LedgerCheck(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    """The invariant."""
+    findings: list[str]
+    """What breaks it; at most 20 are named."""
+
+
+class LedgerVerification(msgspec.Struct, frozen=True, kw_only=True):
+    holds: bool
+    checked_at: datetime
+    duration_ms: int
+    checks: list[LedgerCheck]
+
+
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
@@ -299,6 +315,8 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     input: str
     output: str
     cached_input: str | None
+    cache_write_5m: str | None
+    cache_write_1h: str | None
     reasoning: str | None
     per_request: str | None
     cost_input: str | None

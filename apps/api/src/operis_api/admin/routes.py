@@ -3,7 +3,7 @@
 from litestar import Router
 
 from operis_api.access.identity import require_admin
-from operis_api.admin import corrections, models, overview, plans, upstreams, users
+from operis_api.admin import books, corrections, models, overview, plans, upstreams, users
 
 router = Router(
     "/admin",
@@ -11,6 +11,7 @@ router = Router(
         overview.router,
         users.router,
         corrections.router,
+        books.router,
         plans.router,
         upstreams.router,
         models.router,

@@ -72,6 +72,18 @@ class UpdatePlanBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     free_window_seconds: int | UnsetType = UNSET
 
 
+class LedgerCheck(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    findings: list[str]
+
+
+class LedgerVerification(msgspec.Struct, frozen=True, kw_only=True):
+    holds: bool
+    checked_at: datetime
+    duration_ms: int
+    checks: list[LedgerCheck]
+
+
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     name: str
@@ -128,6 +140,8 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     input: str
     output: str
     cached_input: str | None
+    cache_write_5m: str | None
+    cache_write_1h: str | None
     reasoning: str | None
     per_request: str | None
     cost_input: str | None
@@ -140,6 +154,8 @@ class CreatePriceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     input: str
     output: str
     cached_input: str | None = None
+    cache_write_5m: str | None = None
+    cache_write_1h: str | None = None
     reasoning: str | None = None
     per_request: str | None = None
     cost_input: str | None = None

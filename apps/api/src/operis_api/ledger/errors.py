@@ -21,3 +21,7 @@ class NothingCharged(DomainError):
 
 class AlreadyReversed(DomainError):
     status, code, title = 409, "already_reversed", "This charge was given back before."
+
+
+class CheckRunning(DomainError):
+    status, code, title = 409, "check_running", "The books are being checked just now."
