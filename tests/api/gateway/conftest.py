@@ -16,12 +16,19 @@ async def claude_provider() -> AsyncGenerator[AnthropicUpstream]:
 
 @pytest.fixture(scope="session")
 async def claude(claude_provider: AnthropicUpstream, admin: AsyncOperis) -> str:
-    """A model served by that provider alone; 3 and 15 credits per million tokens, cached 0.3."""
+    """A model of that provider alone; 3 and 15 credits per million tokens, cached 0.3, cache writes 3.75 and 6."""
     upstream = await admin.create_upstream(
         name="Fake Anthropic", protocol="anthropic", base_url=claude_provider.base_url, api_key=API_KEY
     )
     await admin.create_model(id="acme/claude", upstream_id=upstream.id, upstream_model="real-claude")
-    await admin.create_price(model_id="acme/claude", input="3", output="15", cached_input="0.3")
+    await admin.create_price(
+        model_id="acme/claude",
+        input="3",
+        output="15",
+        cached_input="0.3",
+        cache_write_5m="3.75",
+        cache_write_1h="6",
+    )
     return "acme/claude"
 
 

@@ -136,7 +136,7 @@ async def test_cached_tokens_are_counted_beside_the_input_each_at_its_price(
         assert await answer_text(api, secret, claude) == "The answer is 42."
     expected = [("input", 10), ("cached_input", 40), ("cache_write_5m", 10), ("cache_write_1h", 20), ("output", 5)]
     assert await meters(ada) == expected
-    assert await newest(ada) == ("completed", "0.000207", False)  # 40 x 3 + 40 x 0.3 + 5 x 15
+    assert await newest(ada) == ("completed", "0.0002745", False)  # 10 x 3 + 40 x 0.3 + 10 x 3.75 + 20 x 6 + 5 x 15
 
 
 async def test_a_stream_arrives_byte_for_byte_but_for_the_cost(
@@ -462,9 +462,9 @@ async def test_an_image_or_a_document_counts_for_the_quote(
         request = (await ada.client.list_requests(limit=1)).items[0]
         holds.append(float((await ada.client.explain_request(request.id)).hold))
     text, image, document = holds
-    assert text < 0.001
-    assert 0.015 < image < 0.02  # 5,000 tokens at 3 credits per million
-    assert document > 0.6  # 200,000
+    assert text < 0.002
+    assert 0.03 < image < 0.04  # 5,000 tokens at 6 credits per million, the dearest input
+    assert document > 1.2  # 200,000
     assert claude_script.status == 200
 
 

@@ -31,6 +31,8 @@ def _model(offer: Offer, price: Price) -> Model:
         input=format_micro(sale.input),
         output=format_micro(sale.output),
         cached_input=format_micro(sale.cached_input) if sale.cached_input != sale.input else None,
+        cache_write_5m=format_micro(sale.cache_write_5m) if sale.cache_write_5m != sale.input else None,
+        cache_write_1h=format_micro(sale.cache_write_1h) if sale.cache_write_1h != sale.input else None,
         reasoning=format_micro(sale.reasoning) if sale.reasoning != sale.output else None,
         per_request=format_micro(sale.per_request) if sale.per_request else None,
         effective_from=price.effective_from,

@@ -14,6 +14,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     input: str
     output: str
     cached_input: str | None
+    cache_write_5m: str | None
+    cache_write_1h: str | None
     reasoning: str | None
     per_request: str | None
     effective_from: datetime
