@@ -8,7 +8,7 @@ import pytest
 
 from operis_api.kit.money import parse_nano
 from operis_api.ledger.errors import BalanceTooSmall
-from operis_api.ledger.postings import debit_wallet
+from operis_api.ledger.postings import debit_wallet, expire_overdue, list_overdue
 from operis_api.migrating import APP_ROLE
 from operis_client import ApiError, AsyncOperis
 from tests.factories import Account, set_balance
@@ -184,6 +184,32 @@ async def test_a_call_that_waited_while_its_grant_ended_is_refused(database: Dat
             await blocker.execute("UPDATE grants SET expires_at = clock_timestamp() WHERE id = $1", grant)
         assert (await placing).decision == "insufficient_credits"
     await blocker.close()
+
+
+async def test_a_wallet_that_was_busy_at_each_turn_is_waited_for(database: Database, poor: Account) -> None:
+    grant = await give(database, poor, 1000)
+    await database.fetch("UPDATE grants SET expires_at = now() - interval '4 minutes' WHERE id = $1", grant)
+    organization = UUID(poor.organization_id)
+    blocker = await asyncpg.connect(database.superuser_url)
+    async with open_sessions(database) as sessions:
+        async with sessions() as session:
+            assert organization in await list_overdue(session)
+
+        async def wait_and_expire() -> None:
+            async with sessions.begin() as session:
+                await expire_overdue(session, organization)
+
+        async with blocker.transaction():
+            await blocker.fetch("SELECT FROM wallets WHERE organization_id = $1 FOR UPDATE", organization)
+            waiting = [asyncio.ensure_future(wait_and_expire()) for _ in range(2)]
+            while not await database.fetch("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                await asyncio.sleep(0.01)
+        await asyncio.gather(*waiting)
+        async with sessions() as session:
+            assert organization not in await list_overdue(session)
+    await blocker.close()
+    assert (await entries_of(database, poor))[-2:] == [("expiry", "wallet", -1000, 0), ("expiry", "expiry", 1000, None)]
+    assert await database.broken_invariants() == []
 
 
 async def test_calls_settlements_and_expiry_all_at_once_keep_every_nanocredit(

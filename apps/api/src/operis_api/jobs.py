@@ -13,7 +13,7 @@ from operis_api.kit.errors import Unavailable
 from operis_api.kit.sessions import Sessions
 from operis_api.ledger.checking import EVERY_SECONDS, check_books_if_due
 from operis_api.ledger.holds import Holds
-from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants
+from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants, expire_overdue, list_overdue
 from operis_db.records import IdempotentAnswer
 
 PARTITION_MONTHS_AHEAD = 12
@@ -44,6 +44,11 @@ def list_jobs(sessions: Sessions, holds: Holds) -> list[Job]:
         while expired == EXPIRED_AT_ONCE_MAX:
             async with sessions.begin() as session:
                 expired = await expire_grants(session)
+        async with sessions() as session:
+            overdue = await list_overdue(session)
+        for organization_id in overdue:
+            async with sessions.begin() as session:
+                await expire_overdue(session, organization_id)
 
     return [
         Job("expire_grants", 60, expire_ended_grants),

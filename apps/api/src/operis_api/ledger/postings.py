@@ -3,8 +3,8 @@
 Each locks the wallet's row first, then writes one posting whose entries sum to zero and that names the grants it moved.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,7 @@ from operis_db.ledger import Entry, Grant, Posting, Wallet
 PRIORITIES = {"free": 0, "bonus": 10, "voucher": 20, "refund": 30, "manual": 40, "paid": 50}
 """Burn order: what costs its owner least goes first."""
 EXPIRED_AT_ONCE_MAX = 500
+OVERDUE_AFTER = timedelta(minutes=3)
 
 
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +104,28 @@ async def expire_grants(session: AsyncSession) -> int:
     Leaves out wallets that are busy just now; nobody can draw on what is over meanwhile.
     """
     return await session.scalar(select(func.expire_grants(EXPIRED_AT_ONCE_MAX))) or 0
+
+
+async def list_overdue(session: AsyncSession) -> Sequence[UUID]:
+    """Return the organizations whose grants were over minutes ago: their wallets were busy at each turn of the job."""
+    rows = await session.scalars(
+        select(Grant.organization_id)
+        .where(
+            ~Grant.closed,
+            Grant.expires_at < func.now() - OVERDUE_AFTER,
+            Grant.remaining_nano > Grant.held_nano,
+        )
+        .distinct()
+        .order_by(Grant.organization_id)
+        .limit(EXPIRED_AT_ONCE_MAX)
+    )
+    return rows.all()
+
+
+async def expire_overdue(session: AsyncSession, organization_id: UUID) -> None:
+    """Post what is over in this wallet, however long its lock must be waited for."""
+    await lock_wallet(session, organization_id)
+    await session.scalar(select(func.post_expiries([organization_id])))
 
 
 async def lock_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
