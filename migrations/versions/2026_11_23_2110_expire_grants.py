@@ -389,8 +389,10 @@ BEGIN
         INSERT INTO entries SELECT * FROM unnest(lines);
         INSERT INTO usage_records SELECT * FROM unnest(records);
         INSERT INTO key_spending AS k (organization_id, key_id, spent_nano, requests, last_used_at)
-            SELECT organization_id, key_id, sum(charge_nano)::bigint, count(*), max(created_at)
-            FROM unnest(records) WHERE key_id IS NOT NULL GROUP BY organization_id, key_id
+            -- Calls with a session, from the playground, count under the nil UUID.
+            SELECT organization_id, coalesce(key_id, '00000000-0000-0000-0000-000000000000'),
+                sum(charge_nano)::bigint, count(*), max(created_at)
+            FROM unnest(records) GROUP BY 1, 2
             ON CONFLICT (organization_id, key_id) DO UPDATE
             SET spent_nano = k.spent_nano + excluded.spent_nano, requests = k.requests + excluded.requests,
                 last_used_at = greatest(k.last_used_at, excluded.last_used_at);

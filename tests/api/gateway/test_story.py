@@ -110,3 +110,13 @@ async def test_a_charge_is_explained_down_to_its_ledger_lines(
     ]
     assert [(grant.source, grant.amount) for grant in explained.burnt] == [("bonus", "0.000315")]
     assert Decimal(explained.hold) >= Decimal(explained.request.charge)
+
+
+async def test_a_call_from_the_playground_counts_as_spent_though_it_has_no_key(
+    api: Api, admin: AsyncOperis, ada: Account
+) -> None:
+    assert ada.client.token is not None
+    playground = api.openai(ada.client.token)
+    await playground.chat.completions.create(model="operis/echo", messages=[{"role": "user", "content": "Hello"}])
+    assert (await admin.get_user(ada.user_id)).spent == "0.000015"
+    assert (await ada.client.list_requests()).items[0].key_id is None

@@ -108,7 +108,10 @@ class ApiKey(Base):
 
 
 class KeySpending(Base):
-    """What a key has spent so far, kept by settlement. Apart from `api_keys`, so that keys stay still."""
+    """What a key has spent so far, kept by settlement. Apart from `api_keys`, so that keys stay still.
+
+    Calls without a key, those of the playground, count under the nil UUID.
+    """
 
     __tablename__ = "key_spending"
     organization_id: Mapped[Id] = mapped_column(primary_key=True)
