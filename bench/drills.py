@@ -1,6 +1,7 @@
 """`make drill`: the API is killed again and again under load; afterwards the books must balance to the nanocredit.
 
-Usage: python -m bench.drills [KILLS]. Ends with exit code 1 and what is wrong, if anything is.
+Then a soak of random movements by many clients (bench/soak.py). Usage: python -m bench.drills [KILLS [OPERATIONS]].
+Ends with exit code 1 and what is wrong, if anything is.
 """
 
 import asyncio
@@ -17,8 +18,12 @@ from tests.factories import Account, mint, sign_up
 from tests.fakes.openai_upstream import API_KEY, Script, run_openai_upstream
 from tests.running import Api, Database, make_database, run_api
 
+from bench import soak
 from operis_db.embedded import EmbeddedPostgres
 
+KILLS = 25
+OPERATIONS = 100_000
+CLIENTS = 64
 CALLERS = 12
 CHARGE_NANO = 92_000
 """11 prompt tokens at 2 and 7 completion tokens at 10 credits per million: what every finished call costs."""
@@ -115,4 +120,5 @@ async def judge(database: Database, seen: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 25)))
+    kills, operations, *_ = [*map(int, sys.argv[1:]), *(KILLS, OPERATIONS)[len(sys.argv) - 1 :]]
+    sys.exit(asyncio.run(main(kills)) or asyncio.run(soak.main(operations, CLIENTS)))

@@ -167,6 +167,8 @@ ENGLISH: dict[str, str] = {
     "explain.estimated": "The upstream reported no usage, so the tokens are an estimate.",
     "meter.input": "Input",
     "meter.cached_input": "Cached input",
+    "meter.cache_write_5m": "Cache write, 5 minutes",
+    "meter.cache_write_1h": "Cache write, 1 hour",
     "meter.output": "Output",
     "meter.reasoning": "Reasoning",
     "meter.per_request": "Per request",

@@ -167,6 +167,8 @@ VIETNAMESE: dict[str, str] = {
     "explain.estimated": "Nhà cung cấp không báo mức dùng nên số token là ước tính.",
     "meter.input": "Đầu vào",
     "meter.cached_input": "Đầu vào từ bộ nhớ đệm",
+    "meter.cache_write_5m": "Ghi bộ nhớ đệm, 5 phút",
+    "meter.cache_write_1h": "Ghi bộ nhớ đệm, 1 giờ",
     "meter.output": "Đầu ra",
     "meter.reasoning": "Suy luận",
     "meter.per_request": "Mỗi yêu cầu",
