@@ -87,6 +87,11 @@ async def test_a_failing_provider_costs_nothing_and_its_words_stay_with_the_oper
     assert (attempt.status, attempt.upstream, attempt.error) == (status, "Upstream 1", "The provider failed.")
     seen = (await admin.list_admin_requests(organization_id=ada.organization_id)).items[0]
     assert seen.upstream == "Fake provider"
+    told = await admin.explain_admin_request(ada.organization_id, request.id)
+    noted = told.attempts[0].error
+    assert noted is not None
+    assert noted.startswith(f"HTTP {status}: ")
+    assert "secret" not in noted
 
 
 async def test_what_is_wrong_with_the_request_is_told_in_the_providers_cleaned_words(

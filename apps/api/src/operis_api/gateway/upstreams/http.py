@@ -138,7 +138,7 @@ async def _read_refusal(response: aiohttp.ClientResponse) -> AttemptFailed:
         body = b""
     response.close()
     message = _message_of(body)
-    note = f"HTTP {status}: {message[:DETAIL_CHARACTERS_MAX]}"
+    note = f"HTTP {status}: {_clean(message)}"
     if status in _CALLERS_FAULT and "credit balance" not in message:  # the operator's own account is dry
         return AttemptFailed(UpstreamRefused(_clean(message)), note=note, status=status, retryable=False)
     if status in {429, 529}:  # 529 is Anthropic's "overloaded"
