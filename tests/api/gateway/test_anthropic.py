@@ -525,3 +525,17 @@ async def test_the_typed_client_speaks_it_too(api: Api, ada: Account) -> None:
     assert events[-2]["usage"]["cost"] == "0.000015"
     counted = await client.count_message_tokens({"model": "operis/echo", "messages": body["messages"]})
     assert counted == {"input_tokens": 5}
+
+
+@pytest.mark.parametrize("usage", ["5", '"much"', "[1]"])
+async def test_usage_that_is_no_object_is_replaced_and_the_message_still_arrives(
+    api: Api, ada: Account, claude: str, claude_script: Script, usage: str
+) -> None:
+    claude_script.raw_answer = (
+        b'{"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", '
+        b'"text": "Four"}], "stop_reason": "end_turn", "usage": ' + usage.encode() + b"}"
+    )
+    assert await answer_text(api, await mint(ada), claude) == "Four"
+    outcome, charge, estimated = await newest(ada)
+    assert (outcome, estimated) == ("completed", True)
+    assert charge != "0"

@@ -305,3 +305,21 @@ async def test_an_image_counts_for_the_quote_however_its_key_is_written(
         holds.append((await ada.client.explain_request(request.id)).hold)
     assert all(Decimal(hold) > Decimal("0.005") for hold in holds)  # 2,000 tokens at 2.5 credits per million
     assert script.status == 200
+
+
+@pytest.mark.parametrize("usage", ["5", '"much"', "[1, 2]", "true"])
+async def test_usage_that_is_no_object_is_replaced_and_the_answer_still_arrives(
+    api: Api, ada: Account, script: Script, real_model: str, usage: str
+) -> None:
+    script.raw_answer = (
+        b'{"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0, '
+        b'"message": {"role": "assistant", "content": "Four"}, "finish_reason": "stop"}], "usage": '
+        + usage.encode()
+        + b"}"
+    )
+    answer = await api.openai(await mint(ada)).chat.completions.create(model=real_model, messages=QUESTION)
+    assert answer.choices[0].message.content == "Four"
+    outcome, charge, estimated = await newest(ada)
+    assert (outcome, estimated) == ("completed", True)
+    assert answer.usage is not None
+    assert answer.usage.model_extra == {"cost": charge}

@@ -67,7 +67,7 @@ async def _serve(door: Door, answer: Callable[[Door, ReadRequest], Awaitable[Non
         await door.refuse(error)
     except Exception:
         log.exception("gateway_error", request_id=str(door.request_id))
-        await door.refuse(InternalError("It was logged under this request id; nothing was charged."))
+        await door.refuse(InternalError("It was logged under this request id; your requests tell what was charged."))
 
 
 async def _generate(door: Door, read_request: ReadRequest) -> None:

@@ -153,6 +153,11 @@ def is_given(member: msgspec.Raw) -> bool:
     return bool(member) and bytes(member) != b"null"
 
 
+def is_object(member: msgspec.Raw) -> bool:
+    """Tell whether a member is a JSON object: what a provider puts where one belongs may be anything."""
+    return bytes(member).lstrip()[:1] == b"{"
+
+
 def count_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 

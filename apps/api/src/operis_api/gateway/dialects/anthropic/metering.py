@@ -7,7 +7,16 @@ Anthropic counts cached tokens beside `input_tokens`, not inside them, and think
 import msgspec
 
 from operis_api.catalog.pricing import COUNT_MAX, Meters
-from operis_api.gateway.dialects import ABSENT, UNREADABLE, AnswerMeter, StreamMeter, count_bytes, encode_raw, is_given
+from operis_api.gateway.dialects import (
+    ABSENT,
+    UNREADABLE,
+    AnswerMeter,
+    StreamMeter,
+    count_bytes,
+    encode_raw,
+    is_given,
+    is_object,
+)
 from operis_api.gateway.dialects.events import payload_of, split_events
 
 _STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
@@ -209,11 +218,11 @@ class MessageStreamMeter(StreamMeter):
 def _add_cost(answer: bytes, usage: Meters, cost: str) -> bytes:
     """Return a message or a message_delta with `cost` in its usage object, everything else as it was.
 
-    Where the upstream sent no usage, the object is made from ours.
+    Where the upstream sent no usage object, it is made from ours. Never fails: the charge is durable by now.
     """
     members = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
     given = members.get("usage", ABSENT)
-    reported = msgspec.json.decode(given, type=dict[str, msgspec.Raw]) if is_given(given) else _usage_object(usage)
+    reported = msgspec.json.decode(given, type=dict[str, msgspec.Raw]) if is_object(given) else _usage_object(usage)
     members["usage"] = encode_raw({**reported, "cost": cost})
     return msgspec.json.encode(members)
 

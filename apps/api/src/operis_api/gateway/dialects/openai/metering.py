@@ -12,6 +12,7 @@ from operis_api.gateway.dialects import (
     count_bytes,
     encode_raw,
     is_given,
+    is_object,
 )
 from operis_api.gateway.dialects.events import payload_of, split_events
 
@@ -173,11 +174,11 @@ class ChatStreamMeter(_ChatMeter, StreamMeter):
 def add_cost(answer: bytes, usage: Meters, cost: str) -> bytes:
     """Return a whole answer or a chunk with `cost` in its usage object, everything else as it was.
 
-    Where the upstream sent no usage, the object is made from ours.
+    Where the upstream sent no usage object, it is made from ours. Never fails: the charge is durable by now.
     """
     members = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
     given = members.get("usage", ABSENT)
-    if is_given(given):
+    if is_object(given):
         reported = msgspec.json.decode(given, type=dict[str, msgspec.Raw])
         reported["cost"] = encode_raw(cost)
         members["usage"] = encode_raw(reported)
