@@ -22,7 +22,7 @@ ANSWER_BYTES_MAX = 32 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
 DETAIL_CHARACTERS_MAX = 500
 _TIMEOUT = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
-_SECRET_LIKE = re.compile(r"\b(?:sk|pk|key|org|proj|Bearer)[-_ ][\w.*-]{6,}|https?://\S+", re.IGNORECASE)
+_SECRET_LIKE = re.compile(r"\b(?:sk|pk|key|org|proj)[-_][\w.*-]{6,}|\bBearer\s+\S{6,}|https?://\S+", re.IGNORECASE)
 # Requests whose fault is the caller's own: the provider's words help them. Everything else is ours to see.
 _CALLERS_FAULT = {400, 413, 415, 422}
 
