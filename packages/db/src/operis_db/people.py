@@ -44,7 +44,7 @@ class User(Base):
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
-        CheckConstraint("role IN ('user', 'admin')", name="role"),
+        CheckConstraint("role IN ('user', 'superadmin', 'support', 'finance', 'read-only')", name="role"),
         CheckConstraint("status IN ('active', 'suspended')", name="status"),
     )
 
@@ -55,11 +55,16 @@ class Organization(Base):
     name: Mapped[str] = mapped_column(String(120))
     plan_id: Mapped[UUID] = mapped_column(ForeignKey("plans.id"))
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
-    """Whose personal organization it is, or who made it."""
+    """The one member whose role is owner."""
+    personal: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    """Made with its user, who never leaves it, hands it on or deletes it."""
     status: Mapped[str] = mapped_column(String(16), server_default=text("'active'"))
     created_at: Mapped[CreatedAt]
 
-    __table_args__ = (CheckConstraint("status IN ('active', 'suspended')", name="status"),)
+    __table_args__ = (
+        CheckConstraint("status IN ('active', 'suspended', 'deleted')", name="status"),
+        Index("uq_organizations_personal", "owner_id", unique=True, postgresql_where=text("personal")),
+    )
 
 
 class Membership(Base):
@@ -69,7 +74,10 @@ class Membership(Base):
     role: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[CreatedAt]
 
-    __table_args__ = (CheckConstraint("role IN ('owner', 'admin', 'billing', 'developer', 'viewer')", name="role"),)
+    __table_args__ = (
+        CheckConstraint("role IN ('owner', 'admin', 'billing', 'developer', 'viewer')", name="role"),
+        Index("uq_memberships_owner", "organization_id", unique=True, postgresql_where=text("role = 'owner'")),
+    )
 
 
 class Session(Base):
