@@ -34,6 +34,20 @@ async def sign_up(api: Api, *, name: str = "Ada Lovelace") -> Account:
     return Account(client, me.user.id, me.organization.id, email)
 
 
+async def join(api: Api, owner: Account, role: str) -> Account:
+    """Return somebody new in the owner's organization, with that role there."""
+    person = await sign_up(api)
+    await api.database.fetch(
+        "INSERT INTO memberships (organization_id, user_id, role) VALUES ($1::uuid, $2::uuid, $3)",
+        owner.organization_id,
+        person.user_id,
+        role,
+    )
+    client = api.client(person.client.token)
+    client.organization_id = owner.organization_id
+    return Account(client, person.user_id, owner.organization_id, person.email)
+
+
 async def mint(account: Account, *, name: str = "test") -> str:
     """Return the secret of a new key."""
     return (await account.client.mint_key(name=name)).secret

@@ -23,6 +23,8 @@ class Operation:
     name: str
     takes_body: bool
     errors: frozenset[tuple[int, str]]
+    permission: str | None
+    """As it declares itself; None: public, or of the gateway."""
 
     @property
     def parameters(self) -> list[str]:
@@ -48,6 +50,7 @@ OPERATIONS = [
         name=described["operationId"],
         takes_body="requestBody" in described,
         errors=frozenset((int(status), code) for status, codes in described["x-errors"].items() for code in codes),
+        permission=described.get("x-permission"),
     )
     for path, methods in DOCUMENT["paths"].items()
     for method, described in methods.items()

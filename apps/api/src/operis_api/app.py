@@ -13,7 +13,7 @@ from litestar.types import ASGIApp
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from operis_api import health, openapi, reference
-from operis_api.access.identity import IdentityMiddleware, provide_identity
+from operis_api.access.identity import IdentityMiddleware, provide_identity, require_permission
 from operis_api.accounts import explaining
 from operis_api.accounts import routes as accounts
 from operis_api.admin import routes as admin
@@ -60,6 +60,7 @@ api_router = Router(
         admin.router,
     ],
     middleware=[DefineMiddleware(IdentityMiddleware, exclude_from_auth_key="public")],
+    guards=[require_permission],
     dependencies={"identity": Provide(provide_identity)},
     security=[{"accessToken": []}],
 )

@@ -29,7 +29,7 @@ class Credentials(msgspec.Struct, frozen=True):
 async def ensure_admin(settings: Settings) -> Credentials | None:
     """Make the first administrator where there is none yet; returns the sign-in to show, None where nobody was made."""
     async with open_sessions(settings) as sessions, sessions.begin() as session:
-        if await session.scalar(select(exists().where(User.role == "admin"))):
+        if await session.scalar(select(exists().where(User.role == "superadmin"))):
             return None
     return await create_admin(
         settings,
@@ -43,7 +43,7 @@ async def create_admin(settings: Settings, *, email: str, password: str) -> Cred
     async with open_sessions(settings) as sessions, sessions.begin() as session:
         try:
             user, _ = await register_user(
-                session, email=email, password=password, name="Administrator", role="admin", verified=True
+                session, email=email, password=password, name="Administrator", role="superadmin", verified=True
             )
         except DomainError as error:
             raise SettingError(f"OPERIS_ADMIN_EMAIL or OPERIS_ADMIN_PASSWORD cannot be used: {error.detail}") from None

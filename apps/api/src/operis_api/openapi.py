@@ -8,6 +8,7 @@ from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.routes import HTTPRoute
 
 from operis_api.kit.errors import NotFound
 from operis_api.kit.origin import AnyRequest
@@ -58,8 +59,11 @@ def describe(app: Litestar) -> dict[str, object]:
     schemas["Problem"] = _PROBLEM_SCHEMA
     schemas["OpenAIError"] = _OPENAI_ERROR_SCHEMA
     schemas["AnthropicError"] = _ANTHROPIC_ERROR_SCHEMA
+    permissions = _list_permissions(app)
     for path, operations in paths.items():
         for operation in operations.values():
+            if permission := permissions.get(cast("str", operation["operationId"])):
+                operation["x-permission"] = permission
             _describe_optional_body(operation)
             _describe_refusals(path, operation)
     document["paths"] = dict(sorted(paths.items()))
@@ -73,6 +77,16 @@ def get_openapi(request: AnyRequest, state: State) -> Response[bytes]:
     if "openapi" not in state:
         state["openapi"] = msgspec.json.encode(describe(request.app))
     return Response(cast("bytes", state["openapi"]), media_type="application/json")
+
+
+def _list_permissions(app: Litestar) -> dict[str, str]:
+    """Return the permission that each operation declares."""
+    handlers = (handler for route in app.routes if isinstance(route, HTTPRoute) for handler in route.route_handlers)
+    return {
+        str(handler.operation_id): cast("str", handler.opt["permission"])
+        for handler in handlers
+        if "permission" in handler.opt
+    }
 
 
 def _describe_optional_body(operation: dict[str, object]) -> None:
@@ -98,7 +112,6 @@ def _describe_refusals(path: str, operation: dict[str, object]) -> None:
     responses["default"] = {"description": "A refusal; x-errors names its codes", "content": {media: {"schema": shape}}}
     operation["x-errors"] = list_refusals(
         cast("str", operation["operationId"]),
-        path=path,
         parameters=bool(operation.get("parameters")),
         body="requestBody" in operation,
         signed_in=not gateway and not public,

@@ -15,7 +15,7 @@ from operis_api.ledger import errors as ledger
 
 EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
 _REPLAY = (KeyReused, StillRunning)
-_CREDENTIAL = (keys.InvalidApiKey, keys.OwnerSuspended, Unauthenticated)
+_CREDENTIAL = (keys.InvalidApiKey, keys.OwnerSuspended, Unauthenticated, Forbidden)
 _ASKING = (
     *_CREDENTIAL,
     gateway.InvalidBody,
@@ -55,10 +55,10 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "get_me": (),
     "update_me": (InvalidField,),
     "list_keys": (InvalidField,),
-    "mint_key": (Forbidden, InvalidField, keys.TooManyKeys, *_REPLAY),
+    "mint_key": (InvalidField, keys.TooManyKeys, *_REPLAY),
     "get_key": (),
-    "update_key": (Forbidden, InvalidField),
-    "revoke_key": (Forbidden,),
+    "update_key": (InvalidField,),
+    "revoke_key": (),
     "get_wallet": (),
     "list_wallet_entries": (InvalidField,),
     "get_usage": (InvalidField,),
@@ -98,9 +98,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
 }
 
 
-def list_refusals(
-    operation_id: str, *, path: str, parameters: bool, body: bool, signed_in: bool
-) -> dict[str, list[str]]:
+def list_refusals(operation_id: str, *, parameters: bool, body: bool, signed_in: bool) -> dict[str, list[str]]:
     """Return the operation's codes by status; raises KeyError for an operation that is not listed here."""
     found = {(error.status, error.code) for error in (*_OWN[operation_id], *EVERYWHERE)}
     if parameters or body:
@@ -108,9 +106,7 @@ def list_refusals(
     if body:
         found.add((413, "body_too_large"))
     if signed_in:  # and X-Organization-Id may be no id, or name an organization of others
-        found |= {(error.status, error.code) for error in (Unauthenticated, InvalidField, NotFound)}
-    if path.startswith("/api/v1/admin/"):
-        found.add((Forbidden.status, Forbidden.code))
+        found |= {(error.status, error.code) for error in (Unauthenticated, Forbidden, InvalidField, NotFound)}
     return {
         str(status): sorted(code for its, code in found if its == status) for status in sorted({s for s, _ in found})
     }

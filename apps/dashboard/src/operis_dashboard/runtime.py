@@ -105,7 +105,7 @@ async def open_session(email: str, password: str) -> Session:
         email=me.user.email,
         name=me.user.name,
         organization=me.organization.name,
-        admin=me.user.role == "admin",
+        admin=me.user.role != "user",
         signed_in_at=time.time(),
     )
 
@@ -162,5 +162,5 @@ async def _reread_person(operis: AsyncOperis, session: Session) -> Session:
         email=me.user.email,
         name=me.user.name,
         organization=me.organization.name,
-        admin=me.user.role == "admin",
+        admin=me.user.role != "user",
     )

@@ -10,6 +10,8 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 Item = TypeVar("Item")
+UserRole = Literal["user", "superadmin", "support", "finance", "read-only"]
+"""On the platform; all but `user` are operators'."""
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
@@ -37,7 +39,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     email: str
     name: str
-    role: Literal["user", "admin"]
+    role: UserRole
     status: Literal["active", "suspended"]
     created_at: datetime
 
@@ -228,7 +230,7 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     email: str
     name: str
-    role: Literal["user", "admin"]
+    role: UserRole
     status: Literal["active", "suspended"]
     email_verified: bool
     organization_id: str

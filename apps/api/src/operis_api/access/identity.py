@@ -1,7 +1,8 @@
-"""Who asks on the management API: default deny, decided before any handler runs.
+"""Who asks on the management API, and whether they may: default deny, decided before any handler runs.
 
-Every route under /api/v1 needs a live session unless it says `opt={"public": True}`; those of the back office need an
-administrator's. The session is read from the database on every request, so signing out is in force at once.
+Every route under /api/v1 needs a live session unless it says `opt={"public": True}`, and names the permission it needs
+as `opt={"permission": ...}`. Session, user and membership are read from the database on every request, so signing out,
+suspending, removing a member and changing a role are in force at once.
 """
 
 from typing import cast
@@ -13,100 +14,121 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true
 
+from operis_api.access.permissions import OF_OPERATORS, allows
 from operis_api.kit.errors import Forbidden, InvalidField, NotFound
 from operis_api.kit.origin import Origin, origin_of
 from operis_api.kit.sessions import Sessions
-from operis_api.kit.tokens import TokenSigner, Unauthenticated
+from operis_api.kit.tokens import AccessToken, TokenSigner, Unauthenticated
 from operis_db.people import Membership, Organization, Session, User
 
 AnyConnection = ASGIConnection[BaseRouteHandler, object, object, State]
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed-in user, and the organization the request is about."""
+class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A user with a live session, and the organization the request is about."""
 
     user_id: UUID
     session_id: UUID
     email: str
-    is_admin: bool
+    role: str
+    """On the platform: `user`, or an operator's."""
     organization_id: UUID
     organization_role: str
+
+    @property
+    def is_operator(self) -> bool:
+        return self.role != "user"
+
+
+class Identity(SignedIn, frozen=True, kw_only=True):
+    """Who asks, as handlers get it."""
+
     origin: Origin
-
-
-class SignedIn(msgspec.Struct, frozen=True):
-    user_id: UUID
-    session_id: UUID
-    email: str
-    is_admin: bool
 
 
 class IdentityMiddleware(AbstractAuthenticationMiddleware):
     async def authenticate_request(self, connection: AnyConnection) -> AuthenticationResult:
-        """Return the live session's user, or raise `Unauthenticated`."""
+        """Return the live session's user with their organization; raises `Unauthenticated` or `NotFound`."""
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send an access token as `Authorization: Bearer ...`.")
         claims = cast("TokenSigner", connection.app.state["signer"]).read_access(token)
         async with cast("Sessions", connection.app.state["sessions"])() as session:
-            row = (
-                await session.execute(
-                    select(User.id, User.email, User.role, User.status)
-                    .join(Session, Session.user_id == User.id)
-                    .where(
-                        Session.id == claims.session_id,
-                        User.id == claims.user_id,
-                        Session.revoked_at.is_(None),
-                        Session.expires_at > func.now(),
-                    )
-                )
-            ).first()
+            row = (await session.execute(_signed_in(claims, _chosen_organization(connection)))).first()
         if row is None:
             raise Unauthenticated("The session has ended; sign in again.")
         if row.status != "active":
             raise Unauthenticated("The account is suspended.")
-        user = SignedIn(row.id, claims.session_id, row.email, row.role == "admin")
+        if row.organization_id is None:
+            raise NotFound("There is no such organization, or you are not in it.")
+        user = SignedIn(
+            user_id=row.id,
+            session_id=claims.session_id,
+            email=row.email,
+            role=row.role,
+            organization_id=row.organization_id,
+            organization_role=row.organization_role,
+        )
         return AuthenticationResult(user=user, auth=claims)
 
 
+def require_permission(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+    """Let pass who has the permission that the route declares: the guard of every route."""
+    if handler.opt.get("public"):
+        return
+    user, permission = cast("SignedIn", connection.user), cast("str | None", handler.opt.get("permission"))
+    if not allows(permission, organization_role=user.organization_role, operator_role=user.role):
+        raise Forbidden(
+            "Your role on the platform does not allow this."
+            if permission in OF_OPERATORS
+            else "Your role in this organization does not allow this."
+        )
+
+
 async def provide_identity(request: Request[SignedIn, object, State]) -> Identity:
-    """Return who asks with their active organization: X-Organization-Id, else their own."""
     user = request.user
-    chosen = request.headers.get("x-organization-id")
-    query = (
-        select(Membership.organization_id, Membership.role)
-        .join(Organization, Organization.id == Membership.organization_id)
-        .where(Membership.user_id == user.user_id)
-        .order_by((Organization.owner_id == user.user_id).desc(), Organization.created_at)
-        .limit(1)
-    )
-    if chosen:
-        query = query.where(Organization.id == _organization_id(chosen))
-    async with cast("Sessions", request.app.state["sessions"])() as session:
-        row = (await session.execute(query)).first()
-    if row is None:
-        raise NotFound("There is no such organization, or you are not in it.")
-    return Identity(
-        user_id=user.user_id,
-        session_id=user.session_id,
-        email=user.email,
-        is_admin=user.is_admin,
-        organization_id=row.organization_id,
-        organization_role=row.role,
-        origin=origin_of(cast("Request[object, object, State]", request), user.user_id),
-    )
+    origin = origin_of(cast("Request[object, object, State]", request), user.user_id)
+    return Identity(**msgspec.structs.asdict(user), origin=origin)
 
 
-def require_admin(connection: AnyConnection, _: BaseRouteHandler) -> None:
-    """Let administrators pass alone: the back office's guard."""
-    if not cast("SignedIn", connection.user).is_admin:
-        raise Forbidden("This needs an administrator.")
+def _chosen_organization(connection: AnyConnection) -> UUID | None:
+    """Return the organization in the path, else the one X-Organization-Id names; None: the user's own.
 
-
-def _organization_id(text: str) -> UUID:
+    The back office's paths name organizations that are acted upon, not acted for.
+    """
+    handler = connection.route_handler
+    named = connection.path_params.get("organization_id")
+    if named is not None and handler.opt.get("permission") not in OF_OPERATORS:
+        return cast("UUID", named)
+    chosen = connection.headers.get("x-organization-id")
     try:
-        return UUID(text)
+        return UUID(chosen) if chosen else None
     except ValueError:
         raise InvalidField("X-Organization-Id", "this is not an organization's id.") from None
+
+
+def _signed_in(claims: AccessToken, chosen: UUID | None):  # noqa: ANN202  # a typed SELECT says its type itself
+    """Select the live session's user with one membership: in the chosen organization, else in their personal one."""
+    own = Organization.personal & (Organization.owner_id == User.id)
+    membership = (
+        select(Membership.organization_id, Membership.role.label("organization_role"))
+        .join(Organization, Organization.id == Membership.organization_id)
+        .where(Membership.user_id == User.id, own if chosen is None else Membership.organization_id == chosen)
+        .limit(1)
+        .lateral()
+    )
+    return (
+        select(
+            User.id, User.email, User.role, User.status, membership.c.organization_id, membership.c.organization_role
+        )
+        .join(Session, Session.user_id == User.id)
+        .outerjoin(membership, true())
+        .where(
+            Session.id == claims.session_id,
+            User.id == claims.user_id,
+            Session.revoked_at.is_(None),
+            Session.expires_at > func.now(),
+        )
+    )

@@ -63,11 +63,11 @@ class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
     client_agent: str | None
 
 
-@get("/requests/{request_id:uuid}", operation_id="explain_request", tags=["usage"])
+@get("/requests/{request_id:uuid}", opt={"permission": "usage.view"}, operation_id="explain_request", tags=["usage"])
 async def explain_request(identity: Identity, session: AsyncSession, request_id: FromPath[UUID]) -> ExplainedRequest:
     """Explain one request's charge down to its ledger lines."""
     row = await read_record(session, identity.organization_id, request_id)
-    return await explain(session, row, for_operator=identity.is_admin)
+    return await explain(session, row, for_operator=identity.is_operator)
 
 
 async def explain(session: AsyncSession, row: RecordRow, *, for_operator: bool) -> ExplainedRequest:

@@ -47,7 +47,13 @@ async def register_user(
         raise EmailTaken("Sign in, or use another address.", field="email") from None
     plan = (await session.scalars(select(Plan).where(Plan.is_default))).one()
     organization = Organization(
-        id=new_id(), name=shown, plan_id=plan.id, owner_id=user.id, status="active", created_at=datetime.now(UTC)
+        id=new_id(),
+        name=shown,
+        plan_id=plan.id,
+        owner_id=user.id,
+        personal=True,
+        status="active",
+        created_at=datetime.now(UTC),
     )
     session.add(organization)
     await session.flush()
@@ -66,9 +72,7 @@ async def verify_user(session: AsyncSession, user: User) -> None:
     found = await session.execute(
         select(Organization.id, Plan.welcome_grant_nano)
         .join(Plan, Plan.id == Organization.plan_id)
-        .where(Organization.owner_id == user.id)
-        .order_by(Organization.created_at)
-        .limit(1)
+        .where(Organization.owner_id == user.id, Organization.personal)
     )
     organization_id, amount_nano = found.tuples().one()
     if amount_nano > 0:

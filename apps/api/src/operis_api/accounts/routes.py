@@ -21,6 +21,7 @@ from operis_api.accounts.schemas import (
     RegisterBody,
     UpdateMeBody,
     User,
+    UserRole,
 )
 from operis_api.accounts.signing_in import (
     Tokens,
@@ -83,7 +84,7 @@ async def refresh(state: State, data: JSONBody[RefreshBody]) -> Tokens:
     return tokens
 
 
-@post("/logout", status_code=204, operation_id="logout")
+@post("/logout", opt={"permission": "own"}, status_code=204, operation_id="logout")
 async def logout(
     identity: Identity, state: State, session: AsyncSession, data: JSONBody[LogoutBody | None] = None
 ) -> None:
@@ -96,20 +97,20 @@ async def logout(
     record_event(session, identity.origin, action="session.end", target=("session", identity.session_id))
 
 
-@post("/logout-all", status_code=204, operation_id="logout_all")
+@post("/logout-all", opt={"permission": "own"}, status_code=204, operation_id="logout_all")
 async def logout_all(identity: Identity, session: AsyncSession) -> None:
     """End all of the user's sessions, this one too."""
     await end_all_sessions(session, identity.user_id, "signed_out_everywhere")
     record_event(session, identity.origin, action="session.end_all", target=("user", identity.user_id))
 
 
-@get("/me", operation_id="get_me")
+@get("/me", opt={"permission": "own"}, operation_id="get_me")
 async def get_me(identity: Identity, session: AsyncSession) -> Me:
     """Return the signed-in user, the active organization, and all of the user's organizations."""
     return await _read_me(session, identity)
 
 
-@patch("/me", operation_id="update_me")
+@patch("/me", opt={"permission": "own"}, operation_id="update_me")
 async def update_me(identity: Identity, session: AsyncSession, data: JSONBody[UpdateMeBody]) -> Me:
     """Change the user's name."""
     user = await session.get_one(people.User, identity.user_id)
@@ -145,7 +146,7 @@ def _user(row: people.User) -> User:
         id=row.id,
         email=row.email,
         name=row.name,
-        role=cast("Literal['user', 'admin']", row.role),
+        role=cast("UserRole", row.role),
         status=cast("Literal['active', 'suspended']", row.status),
         created_at=row.created_at,
     )

@@ -6,6 +6,9 @@ from uuid import UUID
 
 import msgspec
 
+UserRole = Literal["user", "superadmin", "support", "finance", "read-only"]
+"""On the platform; all but `user` are operators'."""
+
 
 class RegisterBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email: str
@@ -34,7 +37,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     email: str
     name: str
-    role: Literal["user", "admin"]
+    role: UserRole
     status: Literal["active", "suspended"]
     created_at: datetime
 

@@ -12,13 +12,13 @@ from operis_api.kit.sessions import Sessions
 from operis_api.ledger.checking import Checked, check_books, read_last_check
 
 
-@get("/ledger/verify", operation_id="get_ledger_verification")
+@get("/ledger/verify", opt={"permission": "admin.ledger.view"}, operation_id="get_ledger_verification")
 async def get_verification(session: AsyncSession) -> LedgerVerification:
     """Return what the last check of the books found; a job checks them every minute."""
     return _show(await read_last_check(session))
 
 
-@post("/ledger/verify", status_code=200, operation_id="verify_ledger")
+@post("/ledger/verify", opt={"permission": "admin.ledger.verify"}, status_code=200, operation_id="verify_ledger")
 async def verify(identity: Identity, state: State) -> LedgerVerification:
     """Check every invariant of the books now."""
     return _show(await check_books(cast("Sessions", state["sessions"]), actor_id=identity.user_id))

@@ -21,7 +21,12 @@ from operis_api.ledger.routes import show_wallet
 from operis_api.usage.records import read_record
 
 
-@post("/requests/{organization_id:uuid}/{request_id:uuid}/reverse", status_code=201, operation_id="reverse_charge")
+@post(
+    "/requests/{organization_id:uuid}/{request_id:uuid}/reverse",
+    opt={"permission": "admin.wallets.adjust"},
+    status_code=201,
+    operation_id="reverse_charge",
+)
 async def reverse(
     request: AnyRequest,
     identity: Identity,

@@ -38,14 +38,14 @@ TOKENS_MAX = 100_000_000
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", re.ASCII)
 
 
-@get("/models", operation_id="list_model_rows")
+@get("/models", opt={"permission": "admin.models.view"}, operation_id="list_model_rows")
 async def list_models(session: AsyncSession) -> Page[ModelRow]:
     """List every model with its upstreams and the price in force, offered or not."""
     models = (await session.scalars(select(tables.Model).order_by(tables.Model.id).limit(2000))).all()
     return Page(items=await _model_rows(session, models))
 
 
-@post("/models", operation_id="create_model")
+@post("/models", opt={"permission": "admin.models.edit"}, operation_id="create_model")
 async def create_model(identity: Identity, session: AsyncSession, data: JSONBody[CreateModelBody]) -> ModelRow:
     """Add a model served by an upstream. It is offered once it has a price."""
     if not _MODEL_ID.fullmatch(data.id):
@@ -70,7 +70,7 @@ async def create_model(identity: Identity, session: AsyncSession, data: JSONBody
     return (await _model_rows(session, [model]))[0]
 
 
-@patch("/models/{model_id:path}", operation_id="update_model")
+@patch("/models/{model_id:path}", opt={"permission": "admin.models.edit"}, operation_id="update_model")
 async def update_model(
     identity: Identity, session: AsyncSession, model_id: FromPath[str], data: JSONBody[UpdateModelBody]
 ) -> ModelRow:
@@ -106,7 +106,7 @@ async def update_model(
     return (await _model_rows(session, [model]))[0]
 
 
-@post("/models/{model_path:path}", operation_id="add_model_upstream")
+@post("/models/{model_path:path}", opt={"permission": "admin.models.edit"}, operation_id="add_model_upstream")
 async def add_model_upstream(
     identity: Identity, session: AsyncSession, model_path: FromPath[str], data: JSONBody[AddModelUpstreamBody]
 ) -> ModelUpstream:
@@ -134,7 +134,7 @@ async def add_model_upstream(
     return _model_upstream(link, upstream)
 
 
-@get("/prices", operation_id="list_prices")
+@get("/prices", opt={"permission": "admin.prices.view"}, operation_id="list_prices")
 async def list_prices(
     session: AsyncSession, model_id: FromQuery[str | None] = None, limit: Limit = LIMIT_DEFAULT, after: After = None
 ) -> Page[Price]:
@@ -152,7 +152,7 @@ async def list_prices(
     return page(rows, limit=limit, position=lambda row: (row.effective_from, row.id), item=_price)
 
 
-@post("/prices", operation_id="create_price")
+@post("/prices", opt={"permission": "admin.prices.edit"}, operation_id="create_price")
 async def create_price(identity: Identity, session: AsyncSession, data: JSONBody[CreatePriceBody]) -> Price:
     """Add a version of a model's price; without `effective_from` it is in force for the next call."""
     await touch_catalog(session)

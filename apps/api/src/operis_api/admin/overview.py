@@ -26,7 +26,7 @@ from operis_db.people import Organization, User
 Days = Annotated[int, QueryParameter(ge=1, le=366, description="How far the figures look back.")]
 
 
-@get("/overview", operation_id="get_overview")
+@get("/overview", opt={"permission": "admin.overview.view"}, operation_id="get_overview")
 async def get_overview(session: AsyncSession, days: Days = 30) -> Overview:
     """Return revenue, cost, margin, liabilities and health; liabilities and holds are as of now."""
     now = datetime.now(UTC)
@@ -54,7 +54,7 @@ async def get_overview(session: AsyncSession, days: Days = 30) -> Overview:
     )
 
 
-@get("/requests", operation_id="list_admin_requests")
+@get("/requests", opt={"permission": "admin.requests.view"}, operation_id="list_admin_requests")
 async def list_requests(
     session: AsyncSession,
     limit: Limit = LIMIT_DEFAULT,
@@ -72,7 +72,11 @@ async def list_requests(
     return Page(items=shown, next=following)
 
 
-@get("/requests/{organization_id:uuid}/{request_id:uuid}", operation_id="explain_admin_request")
+@get(
+    "/requests/{organization_id:uuid}/{request_id:uuid}",
+    opt={"permission": "admin.requests.view"},
+    operation_id="explain_admin_request",
+)
 async def explain_request(
     session: AsyncSession, organization_id: FromPath[UUID], request_id: FromPath[UUID]
 ) -> ExplainedRequest:

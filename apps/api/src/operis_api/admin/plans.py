@@ -21,14 +21,14 @@ GIVEN_NANO_MAX = 1_000_000 * NANO
 WINDOW_SECONDS_MAX = 366 * 24 * 3600
 
 
-@get("/plans", operation_id="list_plans")
+@get("/plans", opt={"permission": "admin.plans.view"}, operation_id="list_plans")
 async def list_plans(session: AsyncSession) -> Page[PlanRow]:
     """List every plan, the oldest first."""
     plans = await session.scalars(select(Plan).order_by(Plan.id).limit(PLANS_SHOWN_MAX))
     return Page(items=[_show(plan) for plan in plans], next=None)
 
 
-@patch("/plans/{plan_id:uuid}", operation_id="update_plan")
+@patch("/plans/{plan_id:uuid}", opt={"permission": "admin.plans.edit"}, operation_id="update_plan")
 async def update_plan(
     identity: Identity, session: AsyncSession, plan_id: FromPath[UUID], data: JSONBody[UpdatePlanBody]
 ) -> PlanRow:

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from operis_api.accounts.schemas import UserRole
 from operis_api.ledger.schemas import Wallet
 from operis_api.usage.schemas import Request, UsageBucket
 
@@ -15,7 +16,7 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     email: str
     name: str
-    role: Literal["user", "admin"]
+    role: UserRole
     status: Literal["active", "suspended"]
     email_verified: bool
     organization_id: UUID

@@ -37,7 +37,7 @@ LAST_FOUR_OF_MIN = 12
 """Of a shorter credential the last four characters would say too much; nothing of it is shown."""
 
 
-@get("/upstreams", operation_id="list_upstreams")
+@get("/upstreams", opt={"permission": "admin.upstreams.view"}, operation_id="list_upstreams")
 async def list_upstreams(session: AsyncSession) -> Page[Upstream]:
     """List all upstreams by name."""
     rows = await session.execute(
@@ -50,7 +50,7 @@ async def list_upstreams(session: AsyncSession) -> Page[Upstream]:
     return Page(items=[_upstream(row, models) for row, models in rows])
 
 
-@post("/upstreams", operation_id="create_upstream")
+@post("/upstreams", opt={"permission": "admin.upstreams.edit"}, operation_id="create_upstream")
 async def create_upstream(
     request: AnyRequest,
     identity: Identity,
@@ -89,7 +89,7 @@ async def create_upstream(
     return cast("Response[Upstream]", replay.keep(201, _upstream(row, 0)))
 
 
-@patch("/upstreams/{upstream_id:uuid}", operation_id="update_upstream")
+@patch("/upstreams/{upstream_id:uuid}", opt={"permission": "admin.upstreams.edit"}, operation_id="update_upstream")
 async def update_upstream(
     identity: Identity,
     state: State,
@@ -129,7 +129,12 @@ async def update_upstream(
     return _upstream(row, models or 0)
 
 
-@post("/upstreams/{upstream_id:uuid}/test", status_code=200, operation_id="test_upstream")
+@post(
+    "/upstreams/{upstream_id:uuid}/test",
+    opt={"permission": "admin.upstreams.edit"},
+    status_code=200,
+    operation_id="test_upstream",
+)
 async def test_upstream(state: State, upstream_id: FromPath[UUID]) -> UpstreamTest:
     """Ask the upstream for its models now, with its stored credential."""
     async with cast("Sessions", state["sessions"])() as session:  # no transaction spans the call

@@ -11,10 +11,10 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from operis_api.access.identity import Identity
 from operis_api.accounts.registering import verify_user
+from operis_api.accounts.schemas import UserRole
 from operis_api.accounts.signing_in import end_all_sessions
 from operis_api.admin.errors import NotYourself
 from operis_api.admin.schemas import AdjustBody, Adjustment, UpdateUserBody, UserRow
@@ -44,7 +44,7 @@ class _Row(msgspec.Struct, frozen=True):
     last_seen_at: datetime | None
 
 
-@get("/users", operation_id="list_users")
+@get("/users", opt={"permission": "admin.users.view"}, operation_id="list_users")
 async def list_users(
     session: AsyncSession,
     search: Annotated[str | None, QueryParameter(max_length=200, description="Part of a name or address.")] = None,
@@ -63,13 +63,13 @@ async def list_users(
     return page(rows, limit=limit, position=lambda row: row.user.id, item=lambda row: _user_row(row, balances))
 
 
-@get("/users/{user_id:uuid}", operation_id="get_user")
+@get("/users/{user_id:uuid}", opt={"permission": "admin.users.view"}, operation_id="get_user")
 async def get_user(session: AsyncSession, user_id: FromPath[UUID]) -> UserRow:
     """Return one user."""
     return await _read_user(session, user_id)
 
 
-@patch("/users/{user_id:uuid}", operation_id="update_user")
+@patch("/users/{user_id:uuid}", opt={"permission": "admin.users.edit"}, operation_id="update_user")
 async def update_user(
     identity: Identity, session: AsyncSession, user_id: FromPath[UUID], data: JSONBody[UpdateUserBody]
 ) -> UserRow:
@@ -102,13 +102,20 @@ async def update_user(
     return await _read_user(session, user_id)
 
 
-@get("/wallets/{organization_id:uuid}", operation_id="get_organization_wallet")
+@get(
+    "/wallets/{organization_id:uuid}", opt={"permission": "admin.wallets.view"}, operation_id="get_organization_wallet"
+)
 async def get_organization_wallet(session: AsyncSession, organization_id: FromPath[UUID]) -> Wallet:
     """Return an organization's wallet with its grants."""
     return await show_wallet(session, organization_id)
 
 
-@post("/wallets/{organization_id:uuid}/adjust", status_code=201, operation_id="adjust_wallet")
+@post(
+    "/wallets/{organization_id:uuid}/adjust",
+    opt={"permission": "admin.wallets.adjust"},
+    status_code=201,
+    operation_id="adjust_wallet",
+)
 async def adjust(
     request: AnyRequest,
     identity: Identity,
@@ -168,16 +175,7 @@ async def _read_user(session: AsyncSession, user_id: UUID) -> UserRow:
 
 
 def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
-    """Select users with the organization that is their own: the oldest they made."""
-    made = aliased(Organization)
-    own = (
-        select(made.id)
-        .where(made.owner_id == User.id)
-        .order_by(made.created_at)
-        .limit(1)
-        .correlate(User)
-        .scalar_subquery()
-    )
+    """Select users with the personal organization."""
     spent = (
         select(func.coalesce(func.sum(KeySpending.spent_nano), 0))
         .where(KeySpending.organization_id == Organization.id)
@@ -192,7 +190,7 @@ def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
     return (
         select(User, Organization.id, Organization.name, spent, keys, seen)
         .select_from(User)
-        .join(Organization, Organization.id == own)
+        .join(Organization, (Organization.owner_id == User.id) & Organization.personal)
     )
 
 
@@ -202,7 +200,7 @@ def _user_row(row: _Row, balances: dict[UUID, Balance]) -> UserRow:
         id=user.id,
         email=user.email,
         name=user.name,
-        role=cast("Literal['user', 'admin']", user.role),
+        role=cast("UserRole", user.role),
         status=cast("Literal['active', 'suspended']", user.status),
         email_verified=user.email_verified_at is not None,
         organization_id=row.organization_id,

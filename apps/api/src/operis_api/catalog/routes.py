@@ -12,7 +12,7 @@ from operis_api.kit.money import format_micro
 from operis_api.kit.paging import Page
 
 
-@get("/", operation_id="list_models")
+@get("/", opt={"permission": "models.view"}, operation_id="list_models")
 async def list_models(state: State) -> Page[Model]:
     """List every model on offer, by id, with its prices in credits per million units."""
     catalog = cast("Catalog", state["catalog"])

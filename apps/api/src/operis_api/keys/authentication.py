@@ -11,8 +11,10 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import func, select
 
+from operis_api.access.permissions import allows
 from operis_api.keys.errors import InvalidApiKey, OwnerSuspended
 from operis_api.keys.secret import hash_secret, is_well_formed
+from operis_api.kit.errors import Forbidden
 from operis_api.kit.sessions import Sessions
 from operis_api.kit.tokens import AccessToken, TokenSigner
 from operis_db.people import ApiKey, Membership, Organization, Session, User
@@ -86,7 +88,7 @@ class KeyRing:
 
     async def _authenticate_user(self, token: AccessToken, organization_id: UUID | None) -> Caller:
         query = (
-            select(Membership.organization_id)
+            select(Membership.organization_id, Membership.role)
             .join(Organization, Organization.id == Membership.organization_id)
             .join(User, User.id == Membership.user_id)
             .join(Session, Session.user_id == User.id)
@@ -97,13 +99,13 @@ class KeyRing:
                 Session.revoked_at.is_(None),
                 Session.expires_at > func.now(),
             )
-            .order_by((Organization.owner_id == token.user_id).desc(), Organization.created_at)
-            .limit(1)
         )
-        if organization_id is not None:
-            query = query.where(Organization.id == organization_id)
+        own = Organization.personal & (Organization.owner_id == token.user_id)
+        query = query.where(own if organization_id is None else Organization.id == organization_id)
         async with self._sessions() as session:
-            found = await session.scalar(query)
+            found = (await session.execute(query)).first()
         if found is None:
             raise InvalidApiKey("The session has ended, or you are no member of that organization.")
-        return Caller(organization_id=found, user_id=token.user_id, session_id=token.session_id)
+        if not allows("models.call", organization_role=found.role, operator_role="user"):
+            raise Forbidden("Your role in this organization may not call models.")
+        return Caller(organization_id=found.organization_id, user_id=token.user_id, session_id=token.session_id)

@@ -25,17 +25,14 @@ from operis_api.keys.minting import (
 )
 from operis_api.keys.schemas import ApiKey, MintBody, MintedKey, UpdateKeyBody
 from operis_api.kit.encryption import Vault
-from operis_api.kit.errors import Forbidden
 from operis_api.kit.idempotency import IdempotencyKey, Replay, read_body
 from operis_api.kit.lists import After, Limit
 from operis_api.kit.money import format_nano
 from operis_api.kit.origin import AnyRequest
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
 
-MAY_MINT = {"owner", "admin", "developer"}
 
-
-@get("/", operation_id="list_keys")
+@get("/", opt={"permission": "keys.view"}, operation_id="list_keys")
 async def list_all(
     identity: Identity, session: AsyncSession, limit: Limit = LIMIT_DEFAULT, after: After = None
 ) -> Page[ApiKey]:
@@ -45,7 +42,12 @@ async def list_all(
     return page(rows, limit=limit, position=lambda row: row.key.id, item=_api_key)
 
 
-@post("/", operation_id="mint_key", response_description="The key with its secret, shown once")
+@post(
+    "/",
+    opt={"permission": "keys.edit"},
+    operation_id="mint_key",
+    response_description="The key with its secret, shown once",
+)
 async def mint(
     request: AnyRequest,
     identity: Identity,
@@ -55,7 +57,6 @@ async def mint(
     idempotency_key: IdempotencyKey = None,
 ) -> Response[MintedKey]:
     """Mint a key. Its secret is in this answer and nowhere else."""
-    _require_minter(identity)
     replay = Replay(
         session,
         cast("Vault", state["vault"]),
@@ -86,18 +87,17 @@ async def mint(
     return cast("Response[MintedKey]", replay.keep(201, minted))
 
 
-@get("/{key_id:uuid}", operation_id="get_key")
+@get("/{key_id:uuid}", opt={"permission": "keys.view"}, operation_id="get_key")
 async def get_one(identity: Identity, session: AsyncSession, key_id: FromPath[UUID]) -> ApiKey:
     """Return one key."""
     return _api_key(await read_key(session, identity.organization_id, key_id))
 
 
-@patch("/{key_id:uuid}", operation_id="update_key")
+@patch("/{key_id:uuid}", opt={"permission": "keys.edit"}, operation_id="update_key")
 async def update(
     identity: Identity, session: AsyncSession, key_id: FromPath[UUID], data: JSONBody[UpdateKeyBody]
 ) -> ApiKey:
     """Change a key's name, models or expiry; in force for the next call."""
-    _require_minter(identity)
     key = await lock_key(session, identity.organization_id, key_id)
     before = {"name": key.name, "models": ",".join(key.models), "expires_at": str(key.expires_at)}
     if data.name is not UNSET:
@@ -120,10 +120,9 @@ async def update(
     return _api_key(await read_key(session, identity.organization_id, key_id))
 
 
-@delete("/{key_id:uuid}", operation_id="revoke_key")
+@delete("/{key_id:uuid}", opt={"permission": "keys.edit"}, operation_id="revoke_key")
 async def revoke_one(identity: Identity, session: AsyncSession, key_id: FromPath[UUID]) -> None:
     """Revoke a key for good; from the answer on its calls are refused. Its history stays."""
-    _require_minter(identity)
     key = await lock_key(session, identity.organization_id, key_id)
     revoke(key)
     record_event(
@@ -133,11 +132,6 @@ async def revoke_one(identity: Identity, session: AsyncSession, key_id: FromPath
         target=("key", key.id),
         organization_id=identity.organization_id,
     )
-
-
-def _require_minter(identity: Identity) -> None:
-    if identity.organization_role not in MAY_MINT:
-        raise Forbidden("Your role in this organization may not change keys.")
 
 
 def _api_key(row: KeyRow) -> ApiKey:

@@ -19,13 +19,13 @@ Line = tuple[tables.Entry, tables.Posting]
 EntrySequence = cast("type[int]", Annotated[int, msgspec.Meta(ge=0, lt=2**63)])
 
 
-@get("/", operation_id="get_wallet")
+@get("/", opt={"permission": "wallet.view"}, operation_id="get_wallet")
 async def get_wallet(identity: Identity, session: AsyncSession) -> Wallet:
     """Return what is available, what is held, the grants that make it up in burn order, and the free window."""
     return await show_wallet(session, identity.organization_id)
 
 
-@get("/entries", operation_id="list_wallet_entries")
+@get("/entries", opt={"permission": "wallet.view"}, operation_id="list_wallet_entries")
 async def list_wallet_entries(
     identity: Identity, session: AsyncSession, limit: Limit = LIMIT_DEFAULT, after: After = None
 ) -> Page[WalletEntry]:

@@ -25,7 +25,7 @@ RANGE_MAX = timedelta(days=366)
 Text128 = Annotated[str | None, QueryParameter(max_length=128)]
 
 
-@get("/usage", operation_id="get_usage")
+@get("/usage", opt={"permission": "usage.view"}, operation_id="get_usage")
 async def get_usage(
     identity: Identity,
     session: AsyncSession,
@@ -51,7 +51,7 @@ async def get_usage(
     )
 
 
-@get("/requests", operation_id="list_requests")
+@get("/requests", opt={"permission": "usage.view"}, operation_id="list_requests")
 async def list_requests(
     identity: Identity,
     session: AsyncSession,

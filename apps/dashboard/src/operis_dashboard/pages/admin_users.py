@@ -173,7 +173,7 @@ def _person(user: UserRow, writer: Writer) -> Person:
         id=user.id,
         email=user.email,
         name=user.name,
-        admin=user.role == "admin",
+        admin=user.role != "user",
         status=user.status,
         organization=user.organization_name,
         organization_id=user.organization_id,

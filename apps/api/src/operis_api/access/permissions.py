@@ -1,0 +1,56 @@
+"""Who may do what: the one table of roles and permissions. A route declares the permission it needs, and is closed
+to everybody without one.
+
+`opt={"permission": "keys.edit"}` on a route of the management API names a row below. `OWN` is for what is about the
+signed-in user alone. docs/roles.md is this table for people; a test compares the two, and walks every route.
+"""
+
+OWN = "own"
+
+OF_ORGANIZATIONS: dict[str, frozenset[str]] = {
+    permission: frozenset(roles.split())
+    for permission, roles in {
+        "keys.view": "owner admin developer viewer",
+        "keys.edit": "owner admin developer",
+        "models.call": "owner admin developer",
+        "models.view": "owner admin billing developer viewer",
+        "usage.view": "owner admin billing developer viewer",
+        "wallet.view": "owner admin billing developer viewer",
+    }.items()
+}
+"""Of a member, by the role in the organization that the request is about."""
+
+OF_OPERATORS: dict[str, frozenset[str]] = {
+    permission: frozenset(roles.split())
+    for permission, roles in {
+        "admin.overview.view": "superadmin support finance read-only",
+        "admin.users.view": "superadmin support finance read-only",
+        "admin.users.edit": "superadmin support",
+        "admin.wallets.view": "superadmin support finance read-only",
+        "admin.wallets.adjust": "superadmin finance",
+        "admin.requests.view": "superadmin support finance read-only",
+        "admin.ledger.view": "superadmin support finance read-only",
+        "admin.ledger.verify": "superadmin finance",
+        "admin.plans.view": "superadmin support finance read-only",
+        "admin.plans.edit": "superadmin finance",
+        "admin.prices.view": "superadmin support finance read-only",
+        "admin.prices.edit": "superadmin finance",
+        "admin.models.view": "superadmin support finance read-only",
+        "admin.models.edit": "superadmin",
+        "admin.upstreams.view": "superadmin support finance read-only",
+        "admin.upstreams.edit": "superadmin",
+    }.items()
+}
+"""Of an operator, by the user's own role on the platform."""
+
+ORGANIZATION_ROLES = ("owner", "admin", "billing", "developer", "viewer")
+OPERATOR_ROLES = ("superadmin", "support", "finance", "read-only")
+
+
+def allows(permission: str | None, *, organization_role: str, operator_role: str) -> bool:
+    """Tell whether these roles have the permission; nobody has one that is not in the table."""
+    if permission == OWN:
+        return True
+    if permission in OF_OPERATORS:
+        return operator_role in OF_OPERATORS[permission]
+    return organization_role in OF_ORGANIZATIONS.get(permission or "", ())
