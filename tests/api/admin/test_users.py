@@ -140,4 +140,4 @@ async def test_an_unknown_user_is_not_found(admin: AsyncOperis) -> None:
 
 async def test_the_first_administrator_is_an_ordinary_row(admin: AsyncOperis) -> None:
     rows = (await admin.list_users(search=ADMIN_EMAIL)).items
-    assert [(row.role, row.email_verified) for row in rows] == [("admin", True)]
+    assert [(row.role, row.email_verified) for row in rows] == [("superadmin", True)]
