@@ -127,7 +127,7 @@ def client_structs() -> dict[str, type[msgspec.Struct]]:
     return {
         name: member
         for name, member in vars(models).items()
-        if isinstance(member, type) and issubclass(member, msgspec.Struct) and member is not msgspec.Struct
+        if isinstance(member, type) and issubclass(member, msgspec.Struct) and not member.__subclasses__()
     }
 
 

@@ -12,7 +12,7 @@ from operis_api.gateway.sweeping import sweep_lapsed_holds
 from operis_api.kit.errors import Unavailable
 from operis_api.kit.sessions import Sessions
 from operis_api.ledger.checking import EVERY_SECONDS, check_books_if_due
-from operis_api.ledger.holds import Holds
+from operis_api.ledger.holds import Holds, forget_rate_counts
 from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants, expire_overdue, list_overdue
 from operis_db.records import IdempotentAnswer
 
@@ -39,6 +39,10 @@ def list_jobs(sessions: Sessions, holds: Holds) -> list[Job]:
                 delete(IdempotentAnswer).where(IdempotentAnswer.created_at < func.now() - ANSWERS_KEPT)
             )
 
+    async def forget_rates() -> None:
+        async with sessions.begin() as session:
+            await forget_rate_counts(session)
+
     async def expire_ended_grants() -> None:
         expired = EXPIRED_AT_ONCE_MAX
         while expired == EXPIRED_AT_ONCE_MAX:
@@ -55,6 +59,7 @@ def list_jobs(sessions: Sessions, holds: Holds) -> list[Job]:
         Job("sweep_lapsed_holds", 10, lambda: sweep_lapsed_holds(holds, sessions)),
         # After the sweeper has had its turn: holds of a process that died yesterday are no finding.
         Job("check_books", EVERY_SECONDS, lambda: check_books_if_due(sessions), first_after_seconds=EVERY_SECONDS),
+        Job("forget_rate_counts", 60, forget_rates),
         Job("make_usage_partitions", 6 * 3600, make_partitions),
         Job("forget_idempotent_answers", 3600, forget_answers),
     ]

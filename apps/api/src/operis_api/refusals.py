@@ -12,6 +12,7 @@ from operis_api.kit.idempotency import KeyReused, StillRunning
 from operis_api.kit.problems import InternalError, UnusableText
 from operis_api.kit.tokens import Unauthenticated
 from operis_api.ledger import errors as ledger
+from operis_api.limits import errors as limits
 
 EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
 _REPLAY = (KeyReused, StillRunning)
@@ -34,6 +35,9 @@ _GENERATION = (
     gateway.Overloaded,
     gateway.SettlementUnknown,
     ledger.InsufficientCredits,
+    limits.BudgetExhausted,
+    limits.ConcurrencyLimited,
+    limits.RateLimited,
 )
 
 # What the operation's own code refuses; what follows from its path, its body and who may call is added below.

@@ -291,8 +291,15 @@ class AsyncOperis:
         welcome_grant: str | UnsetType = UNSET,
         free_window_amount: str | UnsetType = UNSET,
         free_window_seconds: int | UnsetType = UNSET,
+        budget: str | UnsetType | None = UNSET,
+        budget_daily: str | UnsetType | None = UNSET,
+        budget_weekly: str | UnsetType | None = UNSET,
+        budget_monthly: str | UnsetType | None = UNSET,
+        rpm: int | UnsetType | None = UNSET,
+        tpm: int | UnsetType | None = UNSET,
+        concurrency: int | UnsetType | None = UNSET,
     ) -> PlanRow:
-        """Change what a plan gives; a free window of amount "0" is none."""
+        """Change what a plan gives and allows; a free window of amount "0" is none, a limit of None neither."""
         return await self._call(
             "PATCH",
             f"/api/v1/admin/plans/{plan_id}",
@@ -301,6 +308,13 @@ class AsyncOperis:
                 welcome_grant=welcome_grant,
                 free_window_amount=free_window_amount,
                 free_window_seconds=free_window_seconds,
+                budget=budget,
+                budget_daily=budget_daily,
+                budget_weekly=budget_weekly,
+                budget_monthly=budget_monthly,
+                rpm=rpm,
+                tpm=tpm,
+                concurrency=concurrency,
             ),
         )
 

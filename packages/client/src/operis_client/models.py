@@ -257,7 +257,19 @@ class Reversal(msgspec.Struct, frozen=True, kw_only=True):
     wallet: Wallet
 
 
-class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be used; None: no such limit. Budgets in credits."""
+
+    budget: str | None
+    budget_daily: str | None
+    budget_weekly: str | None
+    budget_monthly: str | None
+    rpm: int | None
+    tpm: int | None
+    concurrency: int | None
+
+
+class PlanRow(Limits, frozen=True, kw_only=True):
     id: str
     name: str
     is_default: bool

@@ -86,11 +86,28 @@ class Hold(Base):
     """Delivered so far, by the last checkpoint; an estimate too."""
     client_address: Mapped[str | None] = mapped_column(Text)
     client_agent: Mapped[str | None] = mapped_column(Text)
+    tokens: Mapped[Count | None]
+    """What it took of the tokens per minute; None where requests and tokens are not limited."""
+    rated_second: Mapped[Count | None]
+    multiplier_numerator: Mapped[int] = mapped_column(server_default=text("1"))
+    multiplier_denominator: Mapped[int] = mapped_column(server_default=text("1"))
 
     __table_args__ = (
         CheckConstraint("amount_nano >= 0", name="amount"),
         CheckConstraint("cardinality(grant_ids) = cardinality(grant_amounts_nano)", name="draws"),
     )
+
+
+class RateCount(Base):
+    """Requests and tokens of one second, of a key, a member or an organization that has such a limit."""
+
+    __tablename__ = "rate_counts"
+    organization_id: Mapped[Id] = mapped_column(primary_key=True)
+    subject_id: Mapped[Id] = mapped_column(primary_key=True)
+    second: Mapped[Count] = mapped_column(primary_key=True, autoincrement=False)
+    """Since 1970; it counts until all of it is a minute old."""
+    requests: Mapped[Count]
+    tokens: Mapped[Count]
 
 
 class Posting(Base):

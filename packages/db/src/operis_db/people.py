@@ -1,5 +1,6 @@
 """Users, the organizations that pay, who belongs to which, and their sign-in sessions."""
 
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text, text
@@ -9,8 +10,35 @@ from sqlalchemy.orm import Mapped, mapped_column
 from operis_db.base import Base, Count, CreatedAt, Id, Moment, Nano, NewId
 
 
-class Plan(Base):
-    """What an organization is given and allowed. Limits join as columns when they are enforced."""
+class Limited:
+    """What a key, a member, an organization or each organization of a plan may use. None: no such limit.
+
+    Budgets are of its whole life and of the current day, week and month in the organization's time zone. Enforced by
+    `place_holds`, which also knows what is held.
+    """
+
+    budget_nano: Mapped[Nano | None]
+    budget_daily_nano: Mapped[Nano | None]
+    budget_weekly_nano: Mapped[Nano | None]
+    budget_monthly_nano: Mapped[Nano | None]
+    rpm: Mapped[int | None]
+    """Requests in any sixty seconds."""
+    tpm: Mapped[Count | None]
+    """Tokens in any sixty seconds: what calls may use when they begin, what they used once they are settled."""
+    concurrency: Mapped[int | None]
+    """Calls at once."""
+
+
+def _check_limits() -> CheckConstraint:
+    return CheckConstraint(
+        "coalesce(least(budget_nano, budget_daily_nano, budget_weekly_nano, budget_monthly_nano), 0) >= 0"
+        " AND coalesce(least(rpm, tpm, concurrency), 1) >= 1",
+        name="limits",
+    )
+
+
+class Plan(Limited, Base):
+    """What an organization is given and allowed."""
 
     __tablename__ = "plans"
     id: Mapped[NewId] = mapped_column(primary_key=True)
@@ -23,6 +51,7 @@ class Plan(Base):
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
+        _check_limits(),
         CheckConstraint("welcome_grant_nano >= 0", name="welcome_grant"),
         CheckConstraint(
             "free_window_nano >= 0 AND free_window_seconds >= 0 AND (free_window_nano > 0) = (free_window_seconds > 0)",
@@ -49,7 +78,7 @@ class User(Base):
     )
 
 
-class Organization(Base):
+class Organization(Limited, Base):
     __tablename__ = "organizations"
     id: Mapped[NewId] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(120))
@@ -59,15 +88,19 @@ class Organization(Base):
     personal: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     """Made with its user, who never leaves it, hands it on or deletes it."""
     status: Mapped[str] = mapped_column(String(16), server_default=text("'active'"))
+    timezone: Mapped[str] = mapped_column(String(64), server_default=text("'UTC'"))
+    """In which its days, weeks and months begin; one that PostgreSQL knows."""
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
+        _check_limits(),
         CheckConstraint("status IN ('active', 'suspended', 'deleted')", name="status"),
         Index("uq_organizations_personal", "owner_id", unique=True, postgresql_where=text("personal")),
+        CheckConstraint("('epoch'::timestamptz AT TIME ZONE timezone) IS NOT NULL", name="timezone"),
     )
 
 
-class Membership(Base):
+class Membership(Limited, Base):
     __tablename__ = "memberships"
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True, index=True)
@@ -75,6 +108,7 @@ class Membership(Base):
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
+        _check_limits(),
         CheckConstraint("role IN ('owner', 'admin', 'billing', 'developer', 'viewer')", name="role"),
         Index("uq_memberships_owner", "organization_id", unique=True, postgresql_where=text("role = 'owner'")),
     )
@@ -96,7 +130,7 @@ class Session(Base):
     revoked_reason: Mapped[str | None] = mapped_column(String(32))
 
 
-class ApiKey(Base):
+class ApiKey(Limited, Base):
     """A credential for the gateway. Only a keyed hash of the secret is stored."""
 
     __tablename__ = "api_keys"
@@ -113,17 +147,35 @@ class ApiKey(Base):
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[Moment | None]
     revoked_at: Mapped[Moment | None]
+    service: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    """Whether it belongs to the organization rather than to `user_id`, who only made it."""
+
+    __table_args__ = (_check_limits(),)
 
 
-class KeySpending(Base):
-    """What a key has spent so far, kept by settlement. Apart from `api_keys`, so that keys stay still.
+class Spending(Base):
+    """What a key, a member or an organization (the subject) has spent so far, kept by settlement.
 
-    Calls without a key, those of the playground, count under the nil UUID.
+    Apart from their own tables, so that those stay still. Day, week and month are those of the last charge: where
+    they are over, nothing is spent in the current one.
     """
 
-    __tablename__ = "key_spending"
+    __tablename__ = "spending"
     organization_id: Mapped[Id] = mapped_column(primary_key=True)
-    key_id: Mapped[Id] = mapped_column(primary_key=True)
+    subject_id: Mapped[Id] = mapped_column(primary_key=True)
     spent_nano: Mapped[Nano] = mapped_column(server_default=text("0"))
+    day: Mapped[date]
+    day_nano: Mapped[Nano]
+    week: Mapped[date]
+    """Its Monday."""
+    week_nano: Mapped[Nano]
+    month: Mapped[date]
+    month_nano: Mapped[Nano]
     requests: Mapped[Count] = mapped_column(server_default=text("0"))
+    errors: Mapped[Count] = mapped_column(server_default=text("0"))
+    """Calls that failed and cost nothing."""
     last_used_at: Mapped[Moment | None]
+    """This and the next three change at most once a minute."""
+    last_address: Mapped[str | None] = mapped_column(Text)
+    last_agent: Mapped[str | None] = mapped_column(Text)
+    last_model: Mapped[str | None] = mapped_column(Text)

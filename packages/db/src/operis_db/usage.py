@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import Index, SmallInteger, String, Text
+from sqlalchemy import Index, SmallInteger, String, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -51,6 +51,8 @@ class UsageRecord(Base):
     attempts: Mapped[list[dict[str, object]]] = mapped_column(JSONB)
     client_address: Mapped[str | None] = mapped_column(Text)
     client_agent: Mapped[str | None] = mapped_column(Text)
+    multiplier_numerator: Mapped[int] = mapped_column(server_default=text("1"))
+    multiplier_denominator: Mapped[int] = mapped_column(server_default=text("1"))
 
     __table_args__ = (
         Index("ix_usage_records_created_at_id", "created_at", "id"),

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 from litestar import Router, get, patch
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET
@@ -14,6 +15,7 @@ from operis_api.audit.recording import record_event
 from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.money import NANO, format_nano, parse_nano
 from operis_api.kit.paging import Page
+from operis_api.limits.fields import limit_facts, set_limits, show_limits
 from operis_db.people import Plan
 
 PLANS_SHOWN_MAX = 200
@@ -32,7 +34,10 @@ async def list_plans(session: AsyncSession) -> Page[PlanRow]:
 async def update_plan(
     identity: Identity, session: AsyncSession, plan_id: FromPath[UUID], data: JSONBody[UpdatePlanBody]
 ) -> PlanRow:
-    """Change what a plan gives. A free window that runs keeps its amount and its end; amount 0 takes windows away."""
+    """Change what a plan gives and allows each of its organizations.
+
+    A free window that runs keeps its amount and its end; amount 0 takes windows away.
+    """
     plan = await session.get(Plan, plan_id, with_for_update=True)
     if plan is None:
         raise NotFound(f"There is no plan {plan_id}.")
@@ -51,6 +56,7 @@ async def update_plan(
         raise InvalidField(
             "free_window_seconds", "a free window needs both an amount and a length; 0 for both is none."
         )
+    set_limits(plan, data)
     record_event(
         session, identity.origin, action="plan.update", target=("plan", plan_id), before=before, after=_facts(plan)
     )
@@ -70,6 +76,7 @@ def _facts(plan: Plan) -> dict[str, str | int | bool | None]:
         "welcome_grant": format_nano(plan.welcome_grant_nano),
         "free_window_amount": format_nano(plan.free_window_nano),
         "free_window_seconds": plan.free_window_seconds,
+        **limit_facts(plan),
     }
 
 
@@ -82,6 +89,7 @@ def _show(plan: Plan) -> PlanRow:
         free_window_amount=format_nano(plan.free_window_nano),
         free_window_seconds=plan.free_window_seconds,
         created_at=plan.created_at,
+        **msgspec.structs.asdict(show_limits(plan)),
     )
 
 

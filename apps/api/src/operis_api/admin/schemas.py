@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from operis_api.accounts.schemas import UserRole
 from operis_api.ledger.schemas import Wallet
+from operis_api.limits.fields import Limits, LimitsBody
 from operis_api.usage.schemas import Request, UsageBucket
 
 
@@ -57,7 +58,7 @@ class Reversal(msgspec.Struct, frozen=True, kw_only=True):
     wallet: Wallet
 
 
-class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
+class PlanRow(Limits, frozen=True, kw_only=True):
     id: UUID
     name: str
     is_default: bool
@@ -67,7 +68,7 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class UpdatePlanBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UpdatePlanBody(LimitsBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
     welcome_grant: str | UnsetType = UNSET
     free_window_amount: str | UnsetType = UNSET
     free_window_seconds: int | UnsetType = UNSET

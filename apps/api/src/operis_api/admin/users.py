@@ -30,7 +30,7 @@ from operis_api.ledger.corrections import adjust_wallet
 from operis_api.ledger.routes import show_wallet
 from operis_api.ledger.schemas import Wallet
 from operis_api.ledger.wallets import Balance, read_balances
-from operis_db.people import ApiKey, KeySpending, Organization, Session, User
+from operis_db.people import ApiKey, Organization, Session, Spending, User
 
 REASON_CHARACTERS_MAX = 500
 
@@ -177,8 +177,8 @@ async def _read_user(session: AsyncSession, user_id: UUID) -> UserRow:
 def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
     """Select users with the personal organization."""
     spent = (
-        select(func.coalesce(func.sum(KeySpending.spent_nano), 0))
-        .where(KeySpending.organization_id == Organization.id)
+        select(func.coalesce(func.sum(Spending.spent_nano), 0))
+        .where(Spending.organization_id == Organization.id, Spending.subject_id == Organization.id)
         .scalar_subquery()
     )
     keys = (

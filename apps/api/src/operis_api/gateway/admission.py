@@ -12,10 +12,12 @@ from operis_api.gateway.errors import CallerSuspended, DialectNotServed, Overloa
 from operis_api.gateway.upstreams.echo import echo_usage
 from operis_api.keys.authentication import Caller, KeyRing
 from operis_api.keys.errors import InvalidApiKey, ModelNotAllowed
+from operis_api.kit.errors import DomainError
 from operis_api.kit.ids import time_of
 from operis_api.kit.money import format_nano
 from operis_api.ledger.errors import InsufficientCredits
-from operis_api.ledger.holds import HoldRequest, Holds, Placement
+from operis_api.ledger.holds import HoldRequest, Holds, Placement, Rates
+from operis_api.limits.errors import exhaust_budget, limit_concurrency, limit_rate
 
 STALE_TRIES = 5
 NANO_MAX = 2**62
@@ -48,7 +50,8 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     output_limit: int | None
     """The limit we set because the caller set none; None where the caller did."""
     lowered: bool
-    """Whether that limit is below the model's default, to fit the wallet."""
+    """Whether that limit is below the model's default, to fit the wallet, a budget or the tokens per minute."""
+    rates: Rates | None
 
 
 class Admissions:
@@ -81,9 +84,11 @@ class Admissions:
                     return _admitted(request, origin, caller, offer, price, quoted, placement)
                 case "insufficient_credits":
                     raise _insufficient(quoted, placement)
+                case "budget_exhausted" | "rate_limited" | "concurrency_limited":
+                    raise _limited(quoted, placement)
                 case "catalog_changed":
                     await self._catalog.refresh()
-                case "key_changed" | "key_revoked" | "key_expired":
+                case "key_changed" | "key_revoked" | "key_expired" | "plan_changed":
                     caller = await self.authenticate(origin, fresh=True)
                 case "user_suspended" | "organization_suspended":
                     raise CallerSuspended("The user or the organization is suspended; ask the operator.")
@@ -125,11 +130,14 @@ class Admissions:
             key_id=caller.key_id,
             key_version=caller.key_version,
             session_id=caller.session_id,
+            plan_id=caller.plan_id,
             model_id=price.model_id,
             price_id=price.id,
             catalog_version=self._catalog.version,
             quote_nano=min(quoted.quote.nano, NANO_MAX),
-            floor_nano=min(quoted.quote.nano_for(quoted.output_tokens_min), NANO_MAX),
+            floor_nano=min(quoted.nano_min, NANO_MAX),
+            quote_tokens=quoted.tokens_for(quoted.quote.output_tokens),
+            floor_tokens=quoted.tokens_for(quoted.output_tokens_min),
             streamed=request.streamed,
             prompt_tokens=request.prompt_tokens_estimate,
             client_address=origin.address,
@@ -137,10 +145,24 @@ class Admissions:
         )
 
 
-class CallQuote(msgspec.Struct, frozen=True):
+class CallQuote(msgspec.Struct, frozen=True, kw_only=True):
     quote: Quote
     output_tokens_min: int
     """The least output limit the call may be lowered to: the limit itself where the caller set it."""
+    prompt_tokens: int
+    """Of the tokens per minute, what the prompt takes: an estimate, until the call is settled."""
+    answers: int
+
+    @property
+    def nano_min(self) -> int:
+        """What the call needs at least."""
+        return self.quote.nano_for(self.output_tokens_min)
+
+    def tokens_for(self, output_tokens: int) -> int:
+        return self.prompt_tokens + self.answers * output_tokens
+
+    def output_tokens_within(self, tokens: int) -> int:
+        return max(tokens - self.prompt_tokens, 0) // self.answers
 
 
 def quote_call(request: GatewayRequest, offer: Offer, price: Price) -> CallQuote:
@@ -149,10 +171,18 @@ def quote_call(request: GatewayRequest, offer: Offer, price: Price) -> CallQuote
     default = min(offer.default_output_tokens, offer.max_output_tokens or offer.default_output_tokens)
     limit = default if explicit is None else explicit
     if all(route.protocol == "echo" for route in offer.routes if route.protocol in request.protocols):
-        exact = exact_quote(price, echo_usage(request, limit))
-        return CallQuote(exact, exact.output_tokens)
+        usage = echo_usage(request, limit)
+        exact = exact_quote(price, usage)
+        return CallQuote(
+            quote=exact, output_tokens_min=exact.output_tokens, prompt_tokens=usage.prompt_tokens, answers=1
+        )
     worst = quote(price, prompt_tokens_max=request.prompt_tokens_max, output_tokens=limit, answers=request.answers)
-    return CallQuote(worst, min(offer.min_output_tokens, limit) if explicit is None else limit)
+    return CallQuote(
+        quote=worst,
+        output_tokens_min=min(offer.min_output_tokens, limit) if explicit is None else limit,
+        prompt_tokens=request.prompt_tokens_estimate,
+        answers=request.answers,
+    )
 
 
 def _admitted(
@@ -164,11 +194,13 @@ def _admitted(
     quoted: CallQuote,
     placement: Placement,
 ) -> Admitted:
-    lowered = placement.amount_nano < quoted.quote.nano
+    tokens = quoted.tokens_for(quoted.quote.output_tokens) if placement.tokens is None else placement.tokens
+    affordable = min(quoted.quote.affordable_tokens(placement.amount_nano), quoted.output_tokens_within(tokens))
+    lowered = affordable < quoted.quote.output_tokens
     limit: int | None = None
     if request.output_limit is None:
         default = min(offer.default_output_tokens, offer.max_output_tokens or offer.default_output_tokens)
-        limit = quoted.quote.affordable_tokens(placement.amount_nano) if lowered else default
+        limit = affordable if lowered else default
     return Admitted(
         hold_id=origin.request_id,
         began_at=origin.began_at,
@@ -178,6 +210,7 @@ def _admitted(
         held_nano=placement.amount_nano,
         output_limit=limit,
         lowered=lowered,
+        rates=placement.rates,
     )
 
 
@@ -194,9 +227,22 @@ def _not_served(request: GatewayRequest, offer: Offer) -> DialectNotServed:
     )
 
 
+def _limited(quoted: CallQuote, placement: Placement) -> DomainError:
+    """Say which limit binds, what is used of it, and when to try again."""
+    binding = placement.binding
+    assert binding is not None, "place_holds names the limit"
+    match placement.decision:
+        case "budget_exhausted":
+            return exhaust_budget(binding, required_nano=quoted.nano_min)
+        case "rate_limited":
+            return limit_rate(binding, tokens=quoted.tokens_for(quoted.output_tokens_min))
+        case _:
+            return limit_concurrency(binding)
+
+
 def _insufficient(quoted: CallQuote, placement: Placement) -> InsufficientCredits:
     """Say what was needed; where only open holds stand in the way, that waiting helps."""
-    required = quoted.quote.nano_for(quoted.output_tokens_min)
+    required = quoted.nano_min
     waiting_helps = placement.held_nano > 0 and placement.available_nano + placement.held_nano >= required
     affordable = quoted.quote.affordable_tokens(placement.available_nano)
     required_text, available, held = (

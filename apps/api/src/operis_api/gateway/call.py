@@ -15,7 +15,7 @@ from operis_api.gateway.errors import UpstreamFailed
 from operis_api.gateway.live import LiveCalls
 from operis_api.gateway.upstreams import AttemptFailed
 from operis_api.kit.errors import DomainError
-from operis_api.ledger.holds import Holds, Settled, Settlement
+from operis_api.ledger.holds import Holds, Rates, Settled, Settlement
 
 ATTEMPTS_MAX = 2
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Call:
     def headers(self) -> dict[str, str]:
         limit = self.admitted.output_limit
         lowered = {"x-operis-max-output-tokens": str(limit)} if self.admitted.lowered and limit is not None else {}
-        return {"x-operis-request-id": str(self.admitted.hold_id), **lowered}
+        return {"x-operis-request-id": str(self.admitted.hold_id), **lowered, **_rate_headers(self.admitted.rates)}
 
     async def routes(self) -> AsyncIterator[Route]:
         """Yield the upstreams to try, at most two, until a failure that another one would only repeat."""
@@ -160,3 +160,19 @@ class Call:
                 "retryable": retryable,
             }
         )
+
+
+def _rate_headers(rates: Rates | None) -> dict[str, str]:
+    """Return what is left of the limits per minute, in OpenAI's names; all of it is there again after a minute."""
+    if rates is None:
+        return {}
+    headers: dict[str, str] = {}
+    for unit, limit, left in (
+        ("requests", rates.rpm, rates.requests_left),
+        ("tokens", rates.tpm, rates.tokens_left),
+    ):
+        if limit is not None:
+            headers[f"x-ratelimit-limit-{unit}"] = str(limit)
+            headers[f"x-ratelimit-remaining-{unit}"] = str(left)
+            headers[f"x-ratelimit-reset-{unit}"] = "1m0s"
+    return headers

@@ -25,7 +25,7 @@ from operis_api.gateway.relay import Client
 from operis_api.keys.authentication import Caller, KeyRing
 from operis_api.kit.errors import DomainError
 from operis_api.kit.money import format_nano
-from operis_db.people import ApiKey, KeySpending
+from operis_db.people import ApiKey, Spending
 
 AnyRequest = Request[object, object, State]
 ReadRequest = Callable[[bytes], GatewayRequest]
@@ -153,7 +153,7 @@ async def get_calling_key(request: AnyRequest, state: State, session: AsyncSessi
         raise KeyRequired("Send an API key; an access token has no limits of its own.")
     key = await session.get(ApiKey, (caller.organization_id, caller.key_id))
     assert key is not None, "the key has just authenticated"
-    spending = await session.get(KeySpending, (caller.organization_id, caller.key_id))
+    spending = await session.get(Spending, (caller.organization_id, caller.key_id))
     return CallingKey(
         id=key.id,
         name=key.name,

@@ -30,6 +30,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     key_id: UUID | None = None
     key_version: int | None = None
     session_id: UUID | None = None
+    plan_id: UUID | None = None
+    """Of the organization: it decides on the price's multiplier."""
     models: frozenset[str] = frozenset()
     """Models the key may call; empty: all."""
 
@@ -57,7 +59,7 @@ class KeyRing:
         async with self._sessions() as session:
             found = (
                 await session.execute(
-                    select(ApiKey, (User.status == "active") & (Organization.status == "active"))
+                    select(ApiKey, Organization.plan_id, (User.status == "active") & (Organization.status == "active"))
                     .join(User, User.id == ApiKey.user_id)
                     .join(Organization, Organization.id == ApiKey.organization_id)
                     .join(
@@ -67,7 +69,7 @@ class KeyRing:
                     .where(ApiKey.secret_hash == digest)
                 )
             ).tuples()
-        key, active = found.first() or (None, False)
+        key, plan_id, active = found.first() or (None, None, False)
         now = datetime.now(UTC)
         if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
             self._callers.pop(digest, None)
@@ -79,6 +81,7 @@ class KeyRing:
             user_id=key.user_id,
             key_id=key.id,
             key_version=key.version,
+            plan_id=plan_id,
             models=frozenset(key.models),
         )
         self._callers[digest] = caller
@@ -88,7 +91,7 @@ class KeyRing:
 
     async def _authenticate_user(self, token: AccessToken, organization_id: UUID | None) -> Caller:
         query = (
-            select(Membership.organization_id, Membership.role)
+            select(Membership.organization_id, Membership.role, Organization.plan_id)
             .join(Organization, Organization.id == Membership.organization_id)
             .join(User, User.id == Membership.user_id)
             .join(Session, Session.user_id == User.id)
@@ -108,4 +111,9 @@ class KeyRing:
             raise InvalidApiKey("The session has ended, or you are no member of that organization.")
         if not allows("models.call", organization_role=found.role, operator_role="user"):
             raise Forbidden("Your role in this organization may not call models.")
-        return Caller(organization_id=found.organization_id, user_id=token.user_id, session_id=token.session_id)
+        return Caller(
+            organization_id=found.organization_id,
+            user_id=token.user_id,
+            session_id=token.session_id,
+            plan_id=found.plan_id,
+        )

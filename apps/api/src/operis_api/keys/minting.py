@@ -13,7 +13,7 @@ from operis_api.keys.secret import SHOWN_CHARACTERS, hash_secret, new_secret
 from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.ids import new_id
 from operis_api.kit.moments import check_moment
-from operis_db.people import ApiKey, KeySpending, User
+from operis_db.people import ApiKey, Spending, User
 
 KEYS_MAX = 500
 NAME_CHARACTERS_MAX = 80
@@ -119,16 +119,16 @@ def clean_expiry(expires_at: datetime | None) -> datetime | None:
 
 
 def _rows(organization_id: UUID):  # noqa: ANN202  # a typed SELECT of five columns says its type itself
-    spending = (KeySpending.organization_id == ApiKey.organization_id) & (KeySpending.key_id == ApiKey.id)
+    spending = (Spending.organization_id == ApiKey.organization_id) & (Spending.subject_id == ApiKey.id)
     return (
         select(
             ApiKey,
             User.email,
-            func.coalesce(KeySpending.spent_nano, 0),
-            func.coalesce(KeySpending.requests, 0),
-            KeySpending.last_used_at,
+            func.coalesce(Spending.spent_nano, 0),
+            func.coalesce(Spending.requests, 0),
+            Spending.last_used_at,
         )
         .join(User, User.id == ApiKey.user_id)
-        .outerjoin(KeySpending, spending)
+        .outerjoin(Spending, spending)
         .where(ApiKey.organization_id == organization_id)
     )

@@ -9,16 +9,21 @@ from uuid import UUID
 import asyncpg
 import msgspec
 import structlog
+from sqlalchemy import delete, func
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.kit.batching import Batcher
 from operis_api.kit.connection import HotConnection
 from operis_api.kit.errors import Unavailable
+from operis_api.limits.errors import Binding
+from operis_db.ledger import RateCount
 
 LEASE_SECONDS = 60
 CHECKPOINT_SECONDS = 2
 SETTLE_RETRY_SECONDS = 1.0
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Shape = TypeVar("Shape")
 log = structlog.get_logger()
 
 
@@ -32,16 +37,31 @@ class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
     key_id: UUID | None
     key_version: int | None
     session_id: UUID | None
+    plan_id: UUID | None = None
     model_id: str
     price_id: UUID
     catalog_version: int
+    multiplier_numerator: int = 1
+    multiplier_denominator: int = 1
     quote_nano: int
     floor_nano: int
+    quote_tokens: int = 0
+    """What it may use of its tokens per minute, and the least it can do with."""
+    floor_tokens: int = 0
     streamed: bool
     prompt_tokens: int
     client_address: str | None
     client_agent: str | None
     lease_seconds: int = LEASE_SECONDS
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """The tightest limits per minute and what they leave; None: there is none."""
+
+    rpm: int | None
+    requests_left: int | None
+    tpm: int | None
+    tokens_left: int | None
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +70,11 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     amount_nano: int
     available_nano: int
     held_nano: int
+    tokens: int | None = None
+    """What the call may use of its tokens per minute; None: they are not limited."""
+    rates: Rates | None = None
+    binding: Binding | None = None
+    """The limit that refused it."""
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +114,8 @@ class LapsedHold(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     amount_nano: int
     price_id: UUID
+    multiplier_numerator: int
+    multiplier_denominator: int
     prompt_tokens: int
     output_tokens: int
 
@@ -154,7 +181,8 @@ class Holds:
         rows = await self._checkpoints.fetch(
             """
             SELECT coalesce(json_agg(h), '[]')::text AS found FROM (
-                SELECT organization_id, id, created_at, amount_nano, price_id, prompt_tokens, output_tokens
+                SELECT organization_id, id, created_at, amount_nano, price_id, multiplier_numerator,
+                    multiplier_denominator, prompt_tokens, output_tokens
                 FROM holds WHERE lease_until < clock_timestamp() ORDER BY lease_until LIMIT $1
             ) h
             """,
@@ -187,6 +215,9 @@ class Holds:
                 amount_nano=cast("int", row["amount_nano"]),
                 available_nano=cast("int", row["available_nano"] or 0),
                 held_nano=cast("int", row["held_nano"] or 0),
+                tokens=cast("int | None", row["tokens"]),
+                rates=_decode(row["rates"], Rates),
+                binding=_decode(row["binding"], Binding),
             )
         return cast("list[Placement]", answers)
 
@@ -201,6 +232,13 @@ class Holds:
         return [settled.pop(item.hold_id, Settled(first=False)) for item in batch]
 
 
+async def forget_rate_counts(session: AsyncSession) -> None:
+    """Forget the seconds that count no more: a minute, and another for clocks that differ."""
+    await session.execute(
+        delete(RateCount).where(RateCount.second < func.floor(func.extract("epoch", func.clock_timestamp())) - 120)
+    )
+
+
 async def _isolate(
     work: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], batch: Sequence[Item]
 ) -> Sequence[Answer | Exception]:
@@ -212,6 +250,10 @@ async def _isolate(
             return [error]
         log.exception("batch_refused", items=len(batch))
         return [(await _isolate(work, [item]))[0] for item in batch]
+
+
+def _decode(found: object, shape: type[Shape]) -> Shape | None:
+    return None if found is None else msgspec.json.decode(cast("str", found), type=shape)
 
 
 def _encode(items: Sequence[msgspec.Struct]) -> str:

@@ -13,8 +13,8 @@ from alembic import context, op
 
 from operis_db.scripting import run_script
 
-revision = "2026_11_23_2250"
-down_revision = "2026_11_23_2148"
+revision = "2026_11_23_2301"
+down_revision = "2026_11_23_2252"
 branch_labels = None
 depends_on = None
 
