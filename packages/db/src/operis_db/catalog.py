@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, String, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from operis_db.base import Base, Count, CreatedAt, Micro, Moment, NewId
@@ -75,8 +76,8 @@ class Price(Base):
     """A version of a model's price: superseded by a later `effective_from`, never edited.
 
     Sale prices and upstream costs stand beside each other, in microcredits per million units. A sale price of a
-    meter that is None falls back: cached input, cache writes and audio input to `input`, reasoning and audio output to
-    `output`; images and requests to nothing.
+    meter that is None falls back: cached input, cache writes and audio input to `input`, reasoning, audio and images of
+    the answer to `output`; requests to nothing.
     """
 
     __tablename__ = "prices"
@@ -105,10 +106,30 @@ class Price(Base):
     cost_audio_output: Mapped[Micro | None]
     cost_image: Mapped[Micro | None]
     cost_per_request: Mapped[Micro | None]
+    tiers: Mapped[list[dict[str, int]]] = mapped_column(JSONB, server_default=text("'[]'"))
+    """For long prompts, in the order of `from_prompt_tokens`: what differs from that number of prompt tokens on."""
 
     __table_args__ = (
         Index("uq_prices_version", "model_id", "effective_from", unique=True),
         CheckConstraint("input >= 0 AND output >= 0", name="not_negative"),
+        CheckConstraint("jsonb_typeof(tiers) = 'array'", name="tiers"),
+    )
+
+
+class PlanMultiplier(Base):
+    """What a plan pays of the prices of one model, or, where `model_id` is None, of all that have none of their own."""
+
+    __tablename__ = "plan_multipliers"
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    plan_id: Mapped[UUID] = mapped_column(ForeignKey("plans.id"))
+    model_id: Mapped[str | None] = mapped_column(ForeignKey("models.id"))
+    numerator: Mapped[int]
+    denominator: Mapped[int]
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        CheckConstraint("numerator >= 0 AND denominator >= 1", name="fraction"),
+        Index("uq_plan_multipliers", "plan_id", "model_id", unique=True, postgresql_nulls_not_distinct=True),
     )
 
 
