@@ -6,9 +6,10 @@ from pathlib import Path
 from uuid import UUID
 
 import click
+import msgspec
 import pytest
 
-from operis_api.catalog.pricing import Meters, Price, charge, quote
+from operis_api.catalog.pricing import Meters, Price, Tier, charge, quote
 from operis_api.cli import cli
 from operis_api.gateway.dialects.openai.request import ChatRequest
 from operis_api.kit.money import format_nano
@@ -87,18 +88,24 @@ def test_the_examples_of_the_page_on_money_are_what_the_code_computes() -> None:
     page = (ROOT / "docs/money.md").read_text()
     dear = Meters(input=2_500_000, cached_input=250_000, output=10_000_000, reasoning=10_000_000)
     cheap = Meters(input=37_500, output=150_000)
+    price = Price(
+        id=UUID(int=0),
+        model_id="acme/large",
+        effective_from=datetime.now(UTC),
+        tiers=(Tier(from_prompt_tokens=0, sale=dear, cost=None),),
+    )
+    low = msgspec.structs.replace(price, tiers=(Tier(from_prompt_tokens=0, sale=cheap, cost=None),))
     for rates, usage in (
-        (dear, Meters(input=11, output=7)),
-        (dear, Meters(input=200, cached_input=1000, output=300, reasoning=50)),
-        (cheap, Meters(input=1)),
-        (cheap, Meters(input=3, output=1)),
+        (price, Meters(input=11, output=7)),
+        (price, Meters(input=200, cached_input=1000, output=300, reasoning=50)),
+        (low, Meters(input=1)),
+        (low, Meters(input=3, output=1)),
     ):
         assert f"| {charge(rates, usage):,} nano" in page
 
     (body,) = re.findall(r"```json\n(.*\"acme/large\".*)\n```", page)
     request = ChatRequest(body.encode())
     assert f"({request.prompt_tokens_max} bytes)" in page
-    price = Price(id=UUID(int=0), model_id="acme/large", effective_from=datetime.now(UTC), sale=dear, cost=None)
     quoted = quote(price, prompt_tokens_max=request.prompt_tokens_max, output_tokens=1000, answers=1)
     assert f"{format_nano(quoted.nano)} is held" in page
     assert f"x-operis-max-output-tokens: {quoted.affordable_tokens(5_000_000)}`" in page

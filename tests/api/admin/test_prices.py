@@ -3,10 +3,13 @@
 import asyncio
 import secrets
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
+import msgspec
 import pytest
 
 from operis_client import AsyncOperis
+from operis_client.models import Price, PriceTier
 from tests.factories import Account, mint
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream, Script
 from tests.refusing import refused
@@ -110,6 +113,55 @@ async def test_every_version_stays_listed_by_its_beginning(admin: AsyncOperis, m
     assert [row.effective_from for row in rows] == sorted((row.effective_from for row in rows), reverse=True)
 
 
+async def test_a_version_keeps_every_meter_and_tier_it_was_given(
+    api: Api, admin: AsyncOperis, ada: Account, model: str
+) -> None:
+    sale = {"input": "1", "output": "2", "cached_input": "0.1", "cache_write_5m": "1.25", "cache_write_1h": "2.5"}
+    sale |= {"reasoning": "3", "audio_input": "4", "audio_output": "5", "image": "6", "per_request": "7"}
+    cost = {f"cost_{meter}": f"0.{price.replace('.', '')}" for meter, price in sale.items()}
+    tiers = [
+        PriceTier(from_prompt_tokens=201, input="2", cost_input="1.5"),
+        PriceTier(from_prompt_tokens=9000, image="9"),
+    ]
+    answer = await api.http.post(
+        f"{api.base_url}/api/v1/admin/prices",
+        json={"model_id": model, **sale, **cost, "tiers": msgspec.to_builtins(tiers)},
+        headers={"authorization": f"Bearer {admin.token}"},
+    )
+    (price,) = (await admin.list_prices(model_id=model)).items
+    assert msgspec.json.decode(answer.content, type=Price) == price
+    assert {name: getattr(price, name) for name in (*sale, *cost)} == {**sale, **cost}
+    assert price.tiers == tiers
+    offered = next(row for row in (await ada.client.list_models()).items if row.id == model)
+    assert {name: getattr(offered, name) for name in sale} == sale
+    assert [(tier.from_prompt_tokens, tier.input, tier.image) for tier in offered.tiers] == [
+        (201, "2", "6"),
+        (9000, "2", "9"),
+    ]
+    (event,) = await api.database.fetch("SELECT after FROM audit_events WHERE target_id = $1", price.id)
+    assert '"from_201": "input 2, cost_input 1.5"' in event["after"]
+
+
+async def test_a_long_prompt_is_quoted_charged_and_explained_at_its_tier(
+    api: Api, admin: AsyncOperis, ada: Account, model: str, script: Script
+) -> None:
+    tiers = [PriceTier(from_prompt_tokens=201, input="3", output="4", cost_input="2")]
+    await admin.create_price(model_id=model, input="1", output="2", cost_input="0.5", cost_output="1", tiers=tiers)
+    secret = await mint(ada)
+    for prompt_tokens, cost, charged in ((200, "0.000107", "0.000214"), (201, "0.000409", "0.000631")):
+        script.usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 7, "total_tokens": prompt_tokens + 7}
+        answer = await api.openai(secret).chat.completions.with_raw_response.create(
+            model=model, messages=[{"role": "user", "content": "x" * 300}]
+        )
+        assert answer.headers["x-operis-charge"] == charged
+        (request,) = (await ada.client.list_requests(limit=1)).items
+        explained = await ada.client.explain_request(request.id)
+        assert explained.price_from_prompt_tokens == (201 if prompt_tokens > 200 else 0)
+        assert sum(Decimal(line.amount) for line in explained.meters) == Decimal(charged)
+        assert Decimal(explained.hold) > Decimal("0.0009")  # by its bytes, each of which may be dear
+        assert (await admin.list_admin_requests(limit=1)).items[0].cost == cost
+
+
 async def test_a_price_cannot_begin_in_the_past(admin: AsyncOperis, model: str) -> None:
     for moment in (datetime.now(UTC) - timedelta(seconds=1), datetime(2020, 1, 1, tzinfo=UTC)):
         with refused(422, "invalid_field") as refusal:
@@ -147,10 +199,18 @@ async def test_two_prices_do_not_begin_at_the_same_moment(admin: AsyncOperis, mo
         ({"effective_from": "2099-01-01T00:00:00"}, "effective_from"),
         ({"effective_from": "9999-12-31T23:59:59-14:00"}, "effective_from"),
         ({"effective_from": "2200-01-01T00:00:00Z"}, "effective_from"),
+        ({"image": "-1"}, "image"),
+        ({"cost_audio_output": "1e9"}, "cost_audio_output"),
+        ({"tiers": [{"from_prompt_tokens": 0, "input": "1"}]}, "tiers[0].from_prompt_tokens"),
+        ({"tiers": [{"from_prompt_tokens": 100_000_001, "input": "1"}]}, "tiers[0].from_prompt_tokens"),
+        ({"tiers": [{"from_prompt_tokens": 9, "input": "1"}] * 2}, "tiers[1].from_prompt_tokens"),
+        ({"tiers": [{"from_prompt_tokens": 9}]}, "tiers[0]"),
+        ({"tiers": [{"from_prompt_tokens": 9, "cost_image": "NaN"}]}, "tiers[0].cost_image"),
+        ({"tiers": [{"from_prompt_tokens": nth, "input": "1"} for nth in range(1, 10)]}, "tiers"),
     ],
 )
 async def test_what_a_price_cannot_be_is_refused_by_field(
-    api: Api, admin: AsyncOperis, model: str, wrong: dict[str, str], field: str
+    api: Api, admin: AsyncOperis, model: str, wrong: dict[str, object], field: str
 ) -> None:
     answer = await api.http.post(
         f"{api.base_url}/api/v1/admin/prices",

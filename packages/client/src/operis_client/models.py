@@ -200,12 +200,30 @@ class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
     released: str
     price_id: str
     price_effective_from: datetime
+    price_from_prompt_tokens: int
+    """Where the tier begins that its prompt reached: 0 is the version's own prices."""
     meters: list[MeterLine]
     attempts: list[Attempt]
     burnt: list[BurntGrant]
     entries: list[LedgerLine]
     client_address: str | None
     client_agent: str | None
+
+
+class ModelTier(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's prices for prompts of so many tokens or more."""
+
+    from_prompt_tokens: int
+    input: str
+    output: str
+    cached_input: str | None
+    cache_write_5m: str | None
+    cache_write_1h: str | None
+    reasoning: str | None
+    audio_input: str | None
+    audio_output: str | None
+    image: str | None
+    per_request: str | None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,8 +239,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_5m: str | None
     cache_write_1h: str | None
     reasoning: str | None
+    audio_input: str | None
+    audio_output: str | None
+    image: str | None
     per_request: str | None
     """Credits per million requests."""
+    tiers: list[ModelTier]
     effective_from: datetime
 
 
@@ -322,20 +344,59 @@ class ModelUpstream(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
 
 
+class PriceTier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Other prices from so many prompt tokens on; what it does not name is as it is below it."""
+
+    from_prompt_tokens: int
+    input: str | None = None
+    output: str | None = None
+    cached_input: str | None = None
+    cache_write_5m: str | None = None
+    cache_write_1h: str | None = None
+    reasoning: str | None = None
+    audio_input: str | None = None
+    audio_output: str | None = None
+    image: str | None = None
+    per_request: str | None = None
+    cost_input: str | None = None
+    cost_cached_input: str | None = None
+    cost_cache_write_5m: str | None = None
+    cost_cache_write_1h: str | None = None
+    cost_output: str | None = None
+    cost_reasoning: str | None = None
+    cost_audio_input: str | None = None
+    cost_audio_output: str | None = None
+    cost_image: str | None = None
+    cost_per_request: str | None = None
+
+
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     model_id: str
     effective_from: datetime
     input: str
+    """Credits per million tokens, like all prices here; None falls back to input or output."""
     output: str
     cached_input: str | None
     cache_write_5m: str | None
     cache_write_1h: str | None
     reasoning: str | None
+    audio_input: str | None
+    audio_output: str | None
+    image: str | None
     per_request: str | None
     cost_input: str | None
-    """What the upstream asks for a million input tokens; None where unknown."""
+    """What the upstream asks; None where unknown."""
+    cost_cached_input: str | None
+    cost_cache_write_5m: str | None
+    cost_cache_write_1h: str | None
     cost_output: str | None
+    cost_reasoning: str | None
+    cost_audio_input: str | None
+    cost_audio_output: str | None
+    cost_image: str | None
+    cost_per_request: str | None
+    tiers: list[PriceTier]
     created_at: datetime
 
 

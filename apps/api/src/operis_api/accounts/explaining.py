@@ -11,14 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
 from operis_api.catalog.offers import resolve_price
-from operis_api.catalog.pricing import METERS, PICO_PER_NANO
+from operis_api.catalog.pricing import METERS, PICO_PER_NANO, Meters, Tier
 from operis_api.kit.money import format_micro, format_nano
 from operis_api.ledger.wallets import list_posting_entries, read_grant_sources
 from operis_api.usage.presenting import show_request
 from operis_api.usage.records import RecordRow, read_record
 from operis_api.usage.schemas import Request
 from operis_db.catalog import Price
-from operis_db.usage import UsageRecord
 
 
 class MeterLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +54,7 @@ class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
     released: str
     price_id: UUID
     price_effective_from: datetime
+    price_from_prompt_tokens: int
     meters: list[MeterLine]
     attempts: list[Attempt]
     burnt: list[BurntGrant]
@@ -76,13 +76,16 @@ async def explain(session: AsyncSession, row: RecordRow, *, for_operator: bool) 
     price = await session.get_one(Price, record.price_id)
     sources = await read_grant_sources(session, record.organization_id, record.grant_ids)
     entries = await list_posting_entries(session, record.organization_id, record.id)
+    usage = Meters(**{meter: getattr(record, meter) for meter in METERS})
+    tier = resolve_price(price).tier_of(usage)
     return ExplainedRequest(
         request=show_request(row),
         hold=format_nano(record.hold_nano),
         released=format_nano(record.hold_nano - record.charge_nano),
         price_id=price.id,
         price_effective_from=price.effective_from,
-        meters=_meter_lines(record, price),
+        price_from_prompt_tokens=tier.from_prompt_tokens,
+        meters=_meter_lines(usage, tier),
         attempts=[_attempt(attempt, nth, for_operator=for_operator) for nth, attempt in enumerate(record.attempts)],
         burnt=[
             BurntGrant(grant_id=grant_id, source=sources.get(grant_id, ""), amount=format_nano(amount))
@@ -102,12 +105,11 @@ async def explain(session: AsyncSession, row: RecordRow, *, for_operator: bool) 
     )
 
 
-def _meter_lines(record: UsageRecord, price: Price) -> list[MeterLine]:
+def _meter_lines(usage: Meters, tier: Tier) -> list[MeterLine]:
     """Return the meters that count, each exact to the picocredit; their sum, rounded up, is the charge."""
-    rates = resolve_price(price).sale
     lines: list[MeterLine] = []
     for meter in METERS:
-        quantity, rate = cast("int", getattr(record, meter)), cast("int", getattr(rates, meter))
+        quantity, rate = cast("int", getattr(usage, meter)), cast("int", getattr(tier.sale, meter))
         if quantity and (rate or meter != "per_request"):
             lines.append(
                 MeterLine(meter=meter, quantity=quantity, price=format_micro(rate), amount=_pico(quantity * rate))

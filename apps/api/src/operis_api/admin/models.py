@@ -1,4 +1,4 @@
-"""Models, which upstreams serve them, and their prices, for operators."""
+"""Models and which upstreams serve them, for operators."""
 
 import re
 from collections.abc import Sequence
@@ -6,34 +6,29 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from litestar import Router, get, patch, post
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody
 from msgspec import UNSET
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
-from operis_api.admin.errors import NameTaken, PriceExists, UpstreamFixed
+from operis_api.admin.errors import NameTaken, UpstreamFixed
+from operis_api.admin.pricing import show_price
 from operis_api.admin.schemas import (
     AddModelUpstreamBody,
     CreateModelBody,
-    CreatePriceBody,
     ModelRow,
     ModelUpstream,
-    Price,
     UpdateModelBody,
 )
 from operis_api.audit.recording import record_event
 from operis_api.catalog.offers import touch_catalog
 from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.ids import new_id
-from operis_api.kit.lists import After, Limit
-from operis_api.kit.moments import check_moment
-from operis_api.kit.money import MICRO, format_micro, parse_micro
-from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
+from operis_api.kit.paging import Page
 from operis_db import catalog as tables
 
-PRICE_MICRO_MAX = 1_000_000 * MICRO
 TOKENS_MAX = 100_000_000
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", re.ASCII)
 
@@ -76,7 +71,7 @@ async def update_model(
 ) -> ModelRow:
     """Change a model; in force for the next call."""
     await touch_catalog(session)
-    model = await _read_model(session, model_id)
+    model = await read_model(session, model_id)
     before = {"name": model.name, "enabled": model.enabled, "default_output_tokens": model.default_output_tokens}
     if data.name is not UNSET:
         model.name = _clean_name(data.name)
@@ -120,7 +115,7 @@ async def add_model_upstream(
     if not 0 <= data.priority <= 1000:
         raise InvalidField("priority", "use 0 to 1000; 0 is tried first.")
     await touch_catalog(session)
-    model = await _read_model(session, model_id)
+    model = await read_model(session, model_id)
     link, upstream = await _link(
         session, model.id, data.upstream_id, data.upstream_model, weight=data.weight, priority=data.priority
     )
@@ -134,65 +129,7 @@ async def add_model_upstream(
     return _model_upstream(link, upstream)
 
 
-@get("/prices", opt={"permission": "admin.prices.view"}, operation_id="list_prices")
-async def list_prices(
-    session: AsyncSession, model_id: FromQuery[str | None] = None, limit: Limit = LIMIT_DEFAULT, after: After = None
-) -> Page[Price]:
-    """List price versions, the latest `effective_from` first."""
-    query = select(tables.Price).order_by(tables.Price.effective_from.desc(), tables.Price.id.desc()).limit(limit + 1)
-    if model_id is not None:
-        query = query.where(tables.Price.model_id == model_id)
-    if after:
-        moment, price_id = decode_cursor(after, tuple[datetime, UUID])
-        query = query.where(
-            tuple_(tables.Price.effective_from, tables.Price.id)
-            < tuple_(literal(check_moment("after", moment)), literal(price_id))
-        )
-    rows = (await session.scalars(query)).all()
-    return page(rows, limit=limit, position=lambda row: (row.effective_from, row.id), item=_price)
-
-
-@post("/prices", opt={"permission": "admin.prices.edit"}, operation_id="create_price")
-async def create_price(identity: Identity, session: AsyncSession, data: JSONBody[CreatePriceBody]) -> Price:
-    """Add a version of a model's price; without `effective_from` it is in force for the next call."""
-    await touch_catalog(session)
-    model = await _read_model(session, data.model_id)
-    now = datetime.now(UTC)
-    begin = check_moment("effective_from", data.effective_from) if data.effective_from else now
-    if data.effective_from is not None and begin < now:
-        raise InvalidField("effective_from", "a price cannot begin in the past; leave it out to begin now.")
-    row = tables.Price(
-        id=new_id(),
-        model_id=model.id,
-        effective_from=begin,
-        created_by=identity.user_id,
-        created_at=now,
-        input=_rate("input", data.input),
-        output=_rate("output", data.output),
-        cached_input=_optional_rate("cached_input", data.cached_input),
-        cache_write_5m=_optional_rate("cache_write_5m", data.cache_write_5m),
-        cache_write_1h=_optional_rate("cache_write_1h", data.cache_write_1h),
-        reasoning=_optional_rate("reasoning", data.reasoning),
-        per_request=_optional_rate("per_request", data.per_request),
-        cost_input=_optional_rate("cost_input", data.cost_input),
-        cost_output=_optional_rate("cost_output", data.cost_output),
-    )
-    session.add(row)
-    try:
-        await session.flush()
-    except IntegrityError:
-        raise PriceExists("Choose another moment.", field="effective_from") from None
-    record_event(
-        session,
-        identity.origin,
-        action="price.create",
-        target=("price", row.id),
-        after={"model": model.id, "input": data.input, "output": data.output, "effective_from": begin.isoformat()},
-    )
-    return _price(row)
-
-
-async def _read_model(session: AsyncSession, model_id: str) -> tables.Model:
+async def read_model(session: AsyncSession, model_id: str) -> tables.Model:
     model = await session.get(tables.Model, model_id.removeprefix("/"))
     if model is None:
         raise NotFound(f"There is no model {model_id.removeprefix('/')}.")
@@ -241,7 +178,7 @@ async def _model_rows(session: AsyncSession, models: Sequence[tables.Model]) -> 
         .where(tables.Price.model_id.in_(ids), tables.Price.effective_from <= datetime.now(UTC))
         .order_by(tables.Price.model_id, tables.Price.effective_from.desc())
     )
-    in_force = {price.model_id: _price(price) for price in prices}
+    in_force = {price.model_id: show_price(price) for price in prices}
     return [
         ModelRow(
             id=model.id,
@@ -269,39 +206,6 @@ def _model_upstream(link: tables.ModelUpstream, upstream: tables.Upstream) -> Mo
     )
 
 
-def _price(row: tables.Price) -> Price:
-    return Price(
-        id=row.id,
-        model_id=row.model_id,
-        effective_from=row.effective_from,
-        input=format_micro(row.input),
-        output=format_micro(row.output),
-        cached_input=_shown(row.cached_input),
-        cache_write_5m=_shown(row.cache_write_5m),
-        cache_write_1h=_shown(row.cache_write_1h),
-        reasoning=_shown(row.reasoning),
-        per_request=_shown(row.per_request),
-        cost_input=_shown(row.cost_input),
-        cost_output=_shown(row.cost_output),
-        created_at=row.created_at,
-    )
-
-
-def _shown(price_micro: int | None) -> str | None:
-    return None if price_micro is None else format_micro(price_micro)
-
-
-def _rate(field: str, text: str) -> int:
-    price = parse_micro(field, text)
-    if price > PRICE_MICRO_MAX:
-        raise InvalidField(field, f"use at most {format_micro(PRICE_MICRO_MAX)} credits per million.")
-    return price
-
-
-def _optional_rate(field: str, text: str | None) -> int | None:
-    return None if text is None else _rate(field, text)
-
-
 def _clean_name(name: str) -> str:
     shown = " ".join(name.split())
     if not 0 < len(shown) <= 128 or not shown.isprintable():
@@ -315,6 +219,4 @@ def _clean_tokens(field: str, tokens: int | None) -> int | None:
     return tokens
 
 
-router = Router(
-    "/", route_handlers=[list_models, create_model, update_model, add_model_upstream, list_prices, create_price]
-)
+router = Router("/", route_handlers=[list_models, create_model, update_model, add_model_upstream])

@@ -2,7 +2,7 @@
 
 from litestar import Router
 
-from operis_api.admin import books, corrections, models, overview, plans, upstreams, users
+from operis_api.admin import books, corrections, models, overview, plans, prices, upstreams, users
 
 router = Router(
     "/admin",
@@ -14,6 +14,7 @@ router = Router(
         plans.router,
         upstreams.router,
         models.router,
+        prices.router,
     ],
     tags=["admin"],
 )

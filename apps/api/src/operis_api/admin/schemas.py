@@ -135,6 +135,32 @@ class AddModelUpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     priority: int = 0
 
 
+class PriceTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Other prices from so many prompt tokens on; what it does not name is as it is below it."""
+
+    from_prompt_tokens: int
+    input: str | None = None
+    output: str | None = None
+    cached_input: str | None = None
+    cache_write_5m: str | None = None
+    cache_write_1h: str | None = None
+    reasoning: str | None = None
+    audio_input: str | None = None
+    audio_output: str | None = None
+    image: str | None = None
+    per_request: str | None = None
+    cost_input: str | None = None
+    cost_cached_input: str | None = None
+    cost_cache_write_5m: str | None = None
+    cost_cache_write_1h: str | None = None
+    cost_output: str | None = None
+    cost_reasoning: str | None = None
+    cost_audio_input: str | None = None
+    cost_audio_output: str | None = None
+    cost_image: str | None = None
+    cost_per_request: str | None = None
+
+
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     model_id: str
@@ -145,9 +171,21 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_5m: str | None
     cache_write_1h: str | None
     reasoning: str | None
+    audio_input: str | None
+    audio_output: str | None
+    image: str | None
     per_request: str | None
     cost_input: str | None
+    cost_cached_input: str | None
+    cost_cache_write_5m: str | None
+    cost_cache_write_1h: str | None
     cost_output: str | None
+    cost_reasoning: str | None
+    cost_audio_input: str | None
+    cost_audio_output: str | None
+    cost_image: str | None
+    cost_per_request: str | None
+    tiers: list[PriceTier]
     created_at: datetime
 
 
@@ -159,9 +197,21 @@ class CreatePriceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     cache_write_5m: str | None = None
     cache_write_1h: str | None = None
     reasoning: str | None = None
+    audio_input: str | None = None
+    audio_output: str | None = None
+    image: str | None = None
     per_request: str | None = None
     cost_input: str | None = None
+    cost_cached_input: str | None = None
+    cost_cache_write_5m: str | None = None
+    cost_cache_write_1h: str | None = None
     cost_output: str | None = None
+    cost_reasoning: str | None = None
+    cost_audio_input: str | None = None
+    cost_audio_output: str | None = None
+    cost_image: str | None = None
+    cost_per_request: str | None = None
+    tiers: list[PriceTier] = []
     effective_from: datetime | None = None
 
 

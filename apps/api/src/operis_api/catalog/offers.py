@@ -7,7 +7,7 @@ answers catalog_changed to a process that has an older one; that process then lo
 import asyncio
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from operis_api.catalog.pricing import METERS, Meters, Price
+from operis_api.catalog.pricing import METERS, Meters, Price, Tier
 from operis_api.kit.encryption import Vault
 from operis_api.kit.sessions import Sessions
 from operis_db import catalog as tables
@@ -27,6 +27,7 @@ _FALLBACKS = {
     "audio_input": "input",
     "reasoning": "output",
     "audio_output": "output",
+    "image": "output",
 }
 
 
@@ -154,24 +155,31 @@ def seal_api_key(vault: Vault, upstream_id: UUID, api_key: str) -> bytes:
 
 
 def resolve_price(row: tables.Price) -> Price:
-    """Return the row with the fallbacks of its unset meters filled in."""
-    cost_known = row.cost_input is not None or row.cost_output is not None
-    return Price(
-        id=row.id,
-        model_id=row.model_id,
-        effective_from=row.effective_from,
-        sale=_rates(row, ""),
-        cost=_rates(row, "cost_") if cost_known else None,
-    )
+    """Return the row with the fallbacks of its unset meters filled in, for each of its tiers.
+
+    A tier names what differs from the tier below it; its fallbacks are its own.
+    """
+    named: dict[str, int] = {
+        name: rate for meter in METERS for name in (meter, f"cost_{meter}") if (rate := getattr(row, name)) is not None
+    }
+    tiers: list[Tier] = []
+    for tier in [{}, *row.tiers]:
+        named = {**named, **tier}
+        cost_known = any(name.startswith("cost_") for name in named)
+        tiers.append(
+            Tier(
+                from_prompt_tokens=tier.get("from_prompt_tokens", 0),
+                sale=_rates(named, ""),
+                cost=_rates(named, "cost_") if cost_known else None,
+            )
+        )
+    return Price(id=row.id, model_id=row.model_id, effective_from=row.effective_from, tiers=tuple(tiers))
 
 
-def _rates(row: tables.Price, prefix: str) -> Meters:
+def _rates(named: Mapping[str, int], prefix: str) -> Meters:
     def rate(meter: str) -> int:
-        own: int | None = getattr(row, prefix + meter)
-        if own is not None:
-            return own
         fallback = _FALLBACKS.get(meter)
-        return rate(fallback) if fallback else 0
+        return named.get(prefix + meter, rate(fallback) if fallback else 0)
 
     return Meters(**{meter: rate(meter) for meter in METERS})
 

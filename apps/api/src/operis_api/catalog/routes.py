@@ -1,13 +1,13 @@
 """The models on offer with the prices in force."""
 
-from typing import cast
+from typing import TypedDict, cast
 
 from litestar import Router, get
 from litestar.datastructures import State
 
 from operis_api.catalog.offers import Catalog, Offer
-from operis_api.catalog.pricing import Price
-from operis_api.catalog.schemas import Model
+from operis_api.catalog.pricing import Price, Tier
+from operis_api.catalog.schemas import Model, ModelTier
 from operis_api.kit.money import format_micro
 from operis_api.kit.paging import Page
 
@@ -21,21 +21,49 @@ async def list_models(state: State) -> Page[Model]:
 
 
 def _model(offer: Offer, price: Price) -> Model:
-    sale = price.sale
     return Model(
         id=offer.id,
         name=offer.name,
         context_tokens=offer.context_tokens,
         max_output_tokens=offer.max_output_tokens,
         default_output_tokens=offer.default_output_tokens,
+        **_rates(price.base),
+        tiers=[ModelTier(from_prompt_tokens=tier.from_prompt_tokens, **_rates(tier)) for tier in price.tiers[1:]],
+        effective_from=price.effective_from,
+    )
+
+
+class _Rates(TypedDict):
+    input: str
+    output: str
+    cached_input: str | None
+    cache_write_5m: str | None
+    cache_write_1h: str | None
+    reasoning: str | None
+    audio_input: str | None
+    audio_output: str | None
+    image: str | None
+    per_request: str | None
+
+
+def _rates(tier: Tier) -> _Rates:
+    """Return the prices that are not what they would fall back to."""
+    sale = tier.sale
+
+    def apart(rate: int, fallback: int) -> str | None:
+        return None if rate == fallback else format_micro(rate)
+
+    return _Rates(
         input=format_micro(sale.input),
         output=format_micro(sale.output),
-        cached_input=format_micro(sale.cached_input) if sale.cached_input != sale.input else None,
-        cache_write_5m=format_micro(sale.cache_write_5m) if sale.cache_write_5m != sale.input else None,
-        cache_write_1h=format_micro(sale.cache_write_1h) if sale.cache_write_1h != sale.input else None,
-        reasoning=format_micro(sale.reasoning) if sale.reasoning != sale.output else None,
-        per_request=format_micro(sale.per_request) if sale.per_request else None,
-        effective_from=price.effective_from,
+        cached_input=apart(sale.cached_input, sale.input),
+        cache_write_5m=apart(sale.cache_write_5m, sale.input),
+        cache_write_1h=apart(sale.cache_write_1h, sale.input),
+        reasoning=apart(sale.reasoning, sale.output),
+        audio_input=apart(sale.audio_input, sale.input),
+        audio_output=apart(sale.audio_output, sale.output),
+        image=apart(sale.image, sale.output),
+        per_request=apart(sale.per_request, 0),
     )
 
 

@@ -20,7 +20,6 @@ from operis_api.ledger.holds import HoldRequest, Holds, Placement, Rates
 from operis_api.limits.errors import exhaust_budget, limit_concurrency, limit_rate
 
 STALE_TRIES = 5
-NANO_MAX = 2**62
 HELD_RETRY_SECONDS = 2
 _CHAT_PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 """By the protocol of the upstreams that serve a model there."""
@@ -134,8 +133,8 @@ class Admissions:
             model_id=price.model_id,
             price_id=price.id,
             catalog_version=self._catalog.version,
-            quote_nano=min(quoted.quote.nano, NANO_MAX),
-            floor_nano=min(quoted.nano_min, NANO_MAX),
+            quote_nano=quoted.quote.nano,
+            floor_nano=quoted.nano_min,
             quote_tokens=quoted.tokens_for(quoted.quote.output_tokens),
             floor_tokens=quoted.tokens_for(quoted.output_tokens_min),
             streamed=request.streamed,

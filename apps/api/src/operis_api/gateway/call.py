@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from operis_api.catalog.offers import Route
-from operis_api.catalog.pricing import Meters, charge
+from operis_api.catalog.pricing import Meters, charge, upstream_cost
 from operis_api.gateway.admission import Admitted
 from operis_api.gateway.dialects import GatewayRequest, Meter
 from operis_api.gateway.errors import UpstreamFailed
@@ -86,12 +86,11 @@ class Call:
     async def settle(self, outcome: str, meter: Meter) -> Settled:
         """Charge the call for what it used."""
         usage, price = meter.usage, self.admitted.price
-        amount = charge(price.sale, usage)
         settled = await self._settle(
             outcome=outcome,
             usage=usage,
-            charge_nano=amount,
-            cost_nano=charge(price.cost, usage) if price.cost else None,
+            charge_nano=charge(price, usage),
+            cost_nano=upstream_cost(price, usage),
             http_status=200,
             finish_reason=meter.finish_reason,
             estimated=meter.reported is None,

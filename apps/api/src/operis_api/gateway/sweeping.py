@@ -7,7 +7,7 @@ import msgspec
 import structlog
 
 from operis_api.catalog.offers import resolve_price
-from operis_api.catalog.pricing import Meters, Price, charge
+from operis_api.catalog.pricing import Meters, Price, charge, upstream_cost
 from operis_api.kit.sessions import Sessions
 from operis_api.ledger.holds import Holds, LapsedHold, Settlement
 from operis_db.catalog import Price as PriceRow
@@ -40,8 +40,8 @@ def _settlement(hold: LapsedHold, price: Price) -> Settlement:
         hold_id=hold.id,
         outcome="interrupted",
         # An estimate must not reach beyond what was held: that would be booked as the upstream's doing.
-        charge_nano=min(charge(price.sale, usage), hold.amount_nano),
-        cost_nano=charge(price.cost, usage) if price.cost else None,
+        charge_nano=min(charge(price, usage), hold.amount_nano),
+        cost_nano=upstream_cost(price, usage),
         upstream_id=no_upstream,
         http_status=200 if delivered else 500,
         finish_reason=None,

@@ -20,7 +20,7 @@ _PROMPT = (
     + UsageRecord.cache_write_1h
     + UsageRecord.audio_input
 )
-_COMPLETION = UsageRecord.output + UsageRecord.reasoning + UsageRecord.audio_output
+_COMPLETION = UsageRecord.output + UsageRecord.reasoning + UsageRecord.audio_output + UsageRecord.image
 
 
 class RecordRow(msgspec.Struct, frozen=True):
@@ -120,7 +120,7 @@ def prompt_tokens(record: UsageRecord) -> int:
 
 
 def completion_tokens(record: UsageRecord) -> int:
-    return record.output + record.reasoning + record.audio_output
+    return record.output + record.reasoning + record.audio_output + record.image
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
