@@ -1,7 +1,7 @@
 """What a message used: Anthropic's usage object as meters, and where its cost is written.
 
 Anthropic counts cached tokens beside `input_tokens`, not inside them, and thinking inside `output_tokens`
-(https://docs.anthropic.com/en/api/messages).
+(https://docs.anthropic.com/en/api/messages). Its own tools (`server_tool_use`) are counted in calls and have no meter.
 """
 
 import msgspec
@@ -28,12 +28,17 @@ class _CacheCreation(msgspec.Struct):
     ephemeral_1h_input_tokens: int | None = None
 
 
+class _OutputDetails(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_creation: _CacheCreation | None = None
     output_tokens: int | None = None
+    output_tokens_details: _OutputDetails | None = None
 
     def updated(self, later: "_Usage") -> "_Usage":
         """Return what both say: the counts of a stream are cumulative, so a later one replaces an earlier one."""
@@ -49,12 +54,14 @@ class _Usage(msgspec.Struct):
         for_5m = split.ephemeral_5m_input_tokens or 0
         if self.cache_creation_input_tokens is not None:
             for_5m = self.cache_creation_input_tokens - for_1h
+        thought = (self.output_tokens_details or _OutputDetails()).thinking_tokens or 0
         meters = Meters(
             input=self.input_tokens,
             cached_input=self.cache_read_input_tokens or 0,
             cache_write_5m=for_5m,
             cache_write_1h=for_1h,
-            output=self.output_tokens,
+            output=self.output_tokens - thought,
+            reasoning=thought,
             per_request=1,
         )
         return meters if all(0 <= count <= COUNT_MAX for count in msgspec.structs.astuple(meters)) else None
@@ -155,7 +162,7 @@ class MessageStreamMeter(StreamMeter):
         begun = self._told.as_meters()
         if begun is None:
             return super().usage
-        return msgspec.structs.replace(begun, output=max(begun.output, self.output_tokens))
+        return msgspec.structs.replace(begun, output=max(begun.output, self.output_tokens - begun.reasoning))
 
     def feed(self, received: bytes) -> bytes:
         whole = self._take_whole(received)

@@ -21,19 +21,65 @@ _DONE = b"data: [DONE]\n\n"
 
 class _PromptDetails(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     audio_tokens: int | None = None
 
 
-class _CompletionDetails(msgspec.Struct):
+class _AnswerDetails(msgspec.Struct):
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 class _UsageObject(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int = 0
+    """Of chat completions and embeddings; of the Responses API, which counts the same under other names."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
+    completion_tokens_details: _AnswerDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+    """DeepSeek's name for cached tokens."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _PromptDetails | None = None
+    output_tokens_details: _AnswerDetails | None = None
+
+    @property
+    def prompt(self) -> int:
+        return self.prompt_tokens if self.prompt_tokens is not None else self.input_tokens or 0
+
+    @property
+    def completion(self) -> int:
+        return (self.output_tokens if self.completion_tokens is None else self.completion_tokens) or 0
+
+    def as_meters(self) -> Meters:
+        """Return the counts as meters, which add up to the prompt, and to the rest of the total."""
+        prompt = self.prompt_tokens_details or self.input_tokens_details or _PromptDetails()
+        answer = self.completion_tokens_details or self.output_tokens_details or _AnswerDetails()
+        cached = prompt.cached_tokens if prompt.cached_tokens is not None else self.prompt_cache_hit_tokens or 0
+        written = prompt.cache_write_tokens or 0
+        audio_input = min(prompt.audio_tokens or 0, self.prompt - cached - written)  # cached audio counts as cached
+        reasoning, audio_output, image = (
+            answer.reasoning_tokens or 0,
+            answer.audio_tokens or 0,
+            answer.image_tokens or 0,
+        )
+        # Gemini and xAI count what was thought beside `completion_tokens`, and in the total alone.
+        beside = max((self.total_tokens or 0) - self.prompt - self.completion, 0)
+        reasoning = max(reasoning, beside)
+        return Meters(
+            input=self.prompt - cached - written - audio_input,
+            cached_input=cached,
+            cache_write_5m=written,
+            audio_input=audio_input,
+            output=self.completion + beside - reasoning - audio_output - image,
+            reasoning=reasoning,
+            audio_output=audio_output,
+            image=image,
+            per_request=1,
+        )
 
 
 class _Delta(msgspec.Struct):
@@ -64,29 +110,17 @@ _usages = msgspec.json.Decoder(_UsageObject | None)
 def read_usage(raw: msgspec.Raw | bytes) -> Meters | None:
     """Return an OpenAI usage object as meters; None where it is absent or cannot be believed.
 
-    `cached_tokens` and audio are parts of `prompt_tokens`, reasoning and audio are parts of `completion_tokens`
+    Cached tokens, cache writes and audio are parts of the prompt; reasoning, audio and images are parts of the answer
     (https://platform.openai.com/docs/api-reference/chat/object).
     """
     try:
         usage = _usages.decode(raw)
     except UNREADABLE:
         return None
-    if usage is None:
+    if usage is None or (usage.prompt_tokens is None and usage.input_tokens is None):
         return None
-    prompt = usage.prompt_tokens_details or _PromptDetails()
-    completion = usage.completion_tokens_details or _CompletionDetails()
-    cached, audio_input = prompt.cached_tokens or 0, prompt.audio_tokens or 0
-    reasoning, audio_output = completion.reasoning_tokens or 0, completion.audio_tokens or 0
-    meters = Meters(
-        input=usage.prompt_tokens - cached - audio_input,
-        cached_input=cached,
-        audio_input=audio_input,
-        output=usage.completion_tokens - reasoning - audio_output,
-        reasoning=reasoning,
-        audio_output=audio_output,
-        per_request=1,
-    )
-    counts = (usage.prompt_tokens, usage.completion_tokens, *msgspec.structs.astuple(meters))
+    meters = usage.as_meters()
+    counts = (usage.prompt, usage.completion, *msgspec.structs.astuple(meters))
     return meters if all(0 <= count <= COUNT_MAX for count in counts) else None
 
 
