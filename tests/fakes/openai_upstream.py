@@ -19,7 +19,7 @@ class Script:
 
     words: list[str] = field(default_factory=lambda: ["The ", "answer ", "is ", "42."])
     reasoning: str | None = None
-    tool_calls: list[dict[str, Any]] = field(default_factory=lambda: [])
+    tool_calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Called after the words; the arguments are streamed in two halves."""
     finish_reason: str = "stop"
     usage: dict[str, Any] | None = field(

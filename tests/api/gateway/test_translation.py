@@ -26,11 +26,11 @@ TOOL: Any = {
     "type": "function",
     "function": {"name": "look", "description": "Looks", "parameters": {"type": "object", "properties": {}}},
 }
-USES = [
+USES: list[dict[str, Any]] = [
     {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"where": "Hà Nội"}},
     {"type": "tool_use", "id": "toolu_2", "name": "look", "input": {}},
 ]
-CALLS = [
+CALLS: list[dict[str, Any]] = [
     {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"where":"Hà Nội"}'}},
     {"id": "call_2", "type": "function", "function": {"name": "look", "arguments": "{}"}},
 ]
@@ -367,12 +367,10 @@ async def test_an_openai_stream_that_fails_ends_with_anthropics_error(
     api: Api, ada: Account, script: Script, real_model: str
 ) -> None:
     script.break_after_words, script.seconds_between_words = 2, 0.01
-    with pytest.raises(anthropic.APIStatusError, match="broke off"):
-        async with api.anthropic(await mint(ada)).messages.stream(
-            model=real_model, max_tokens=9, messages=QUESTION
-        ) as stream:
-            async for _ in stream:
-                pass
+    client = api.anthropic(await mint(ada))
+    async with client.messages.stream(model=real_model, max_tokens=9, messages=QUESTION) as stream:
+        with pytest.raises(anthropic.APIStatusError, match="broke off"):
+            await stream.until_done()
     assert await newest(ada) == ("failed", "0", False)
 
 

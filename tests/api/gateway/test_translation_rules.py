@@ -1,7 +1,9 @@
 """Translations are pure: there and back again is the same, and a stream says what the whole answer says."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -21,120 +23,88 @@ from operis_api.gateway.dialects.translation.messages_to_chat import messages_to
 from operis_api.gateway.errors import InvalidBody, NotTranslatable
 
 Json = dict[str, Any]
+Strategy = st.SearchStrategy[Any]
 texts = st.text(min_size=1, max_size=12)
 names = st.text("abcdefgh_", min_size=1, max_size=8)
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(-1e6, 1e6) | st.text()
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3))
 objects = st.dictionaries(names, values, max_size=3)
 DATA = "aGVsbG8="
+NOTHING: Strategy = st.fixed_dictionaries({})
 
 
-def given_some(**members: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
-    """Objects with some of these members."""
-    return st.fixed_dictionaries({}, optional=members)
+def made_of(optional: Mapping[str, Strategy] | None = None, /, **members: object) -> Strategy:
+    """Objects with these members, strategies or values, and some of the optional ones."""
+    fixed: Json = {name: one if isinstance(one, st.SearchStrategy) else st.just(one) for name, one in members.items()}
+    return st.fixed_dictionaries(fixed, optional=optional or {})
+
+
+def encode(given: Json) -> str:
+    return msgspec.json.encode(given).decode()
 
 
 # -- chat requests in normal form: what can be said in Anthropic's dialect, said in one way
 
-text_parts = texts.map(lambda text: {"type": "text", "text": text})
+text_parts = made_of(type="text", text=texts)
+image_urls = st.sampled_from([f"data:image/png;base64,{DATA}", "https://example.com/cat.png"])
+files = st.sampled_from(
+    [
+        {"filename": "document.pdf", "file_data": f"data:application/pdf;base64,{DATA}"},
+        {"filename": "deed.pdf", "file_data": f"data:application/pdf;base64,{DATA}"},
+        {"filename": "note.txt", "file_data": f"data:text/plain;base64,{DATA}"},
+    ]
+)
 chat_parts = st.one_of(
-    text_parts,
-    st.sampled_from([f"data:image/png;base64,{DATA}", "https://example.com/cat.png"]).map(
-        lambda url: {"type": "image_url", "image_url": {"url": url}}
-    ),
-    st.sampled_from(
-        [("document.pdf", "application/pdf"), ("deed.pdf", "application/pdf"), ("note.txt", "text/plain")]
-    ).map(
-        lambda named: {
-            "type": "file",
-            "file": {"filename": named[0], "file_data": f"data:{named[1]};base64,{DATA}"},
-        }
-    ),
+    text_parts, made_of(type="image_url", image_url=made_of(url=image_urls)), made_of(type="file", file=files)
 )
-chat_users = st.builds(
-    lambda content: [{"role": "user", "content": content}],
-    st.text(max_size=12) | st.lists(chat_parts, min_size=1, max_size=3),
-)
-chat_systems = texts.map(lambda text: [{"role": "system", "content": text}])
+chat_users = made_of(role="user", content=st.text(max_size=12) | st.lists(chat_parts, min_size=1, max_size=3))
+chat_systems = made_of(role="system", content=texts)
 chat_said = texts | st.lists(text_parts, min_size=2, max_size=3)
-chat_calls = st.lists(
-    st.tuples(names, objects, st.text(max_size=5) | st.lists(text_parts, min_size=1, max_size=2)),
-    min_size=1,
-    max_size=3,
-)
+chat_found = st.text(max_size=5) | st.lists(text_parts, min_size=1, max_size=2)
 
 
-def call_tools(content: object, calls: list[tuple[str, Json, object]]) -> list[Json]:
-    """Return an assistant's message with parallel calls of tools, and their results."""
-    said = [
-        {
-            "id": f"call_{nth}",
-            "type": "function",
-            "function": {"name": name, "arguments": msgspec.json.encode(given).decode()},
-        }
-        for nth, (name, given, _) in enumerate(calls)
+@st.composite
+def chat_turns(draw: st.DrawFn) -> list[Json]:
+    """One message, or an assistant's parallel calls of tools with their results."""
+    if draw(st.booleans()):
+        assistants = made_of(role="assistant", content=st.just("") | chat_said)
+        return [draw(st.one_of(chat_users, chat_systems, assistants))]
+    functions = draw(st.lists(made_of(name=names, arguments=objects.map(encode)), min_size=1, max_size=3))
+    calls: list[Json] = [
+        {"id": f"call_{nth}", "type": "function", "function": function} for nth, function in enumerate(functions)
     ]
-    results = [
-        {"role": "tool", "tool_call_id": f"call_{nth}", "content": found} for nth, (_, _, found) in enumerate(calls)
-    ]
-    return [{"role": "assistant", "content": content, "tool_calls": said}, *results]
+    results: list[Json] = [{"role": "tool", "tool_call_id": call["id"], "content": draw(chat_found)} for call in calls]
+    return [{"role": "assistant", "content": draw(st.none() | chat_said), "tool_calls": calls}, *results]
 
 
-chat_turns = st.one_of(
-    chat_users,
-    chat_systems,
-    st.builds(lambda content: [{"role": "assistant", "content": content}], st.just("") | chat_said),
-    st.builds(call_tools, st.none() | chat_said, chat_calls),
-)
+more_of_tools: Json = {"description": texts, "strict": st.booleans()}
 chat_tools = st.lists(
-    st.builds(
-        lambda name, parameters, more: {
-            "type": "function",
-            "function": {"name": name, "parameters": parameters, **more},
-        },
-        names,
-        objects,
-        given_some(description=texts, strict=st.booleans()),
-    ),
-    min_size=1,
-    max_size=3,
+    made_of(type="function", function=made_of(more_of_tools, name=names, parameters=objects)), min_size=1, max_size=3
 )
 chat_choices = st.one_of(
-    st.sampled_from(
-        [
-            {"tool_choice": "none"},
-            {"tool_choice": "auto"},
-            {"tool_choice": "required", "parallel_tool_calls": False},
-        ]
-    ),
-    names.map(lambda name: {"tool_choice": {"type": "function", "function": {"name": name}}}),
+    made_of(tool_choice=st.sampled_from(["none", "auto"])),
+    made_of(tool_choice="required", parallel_tool_calls=False),
+    made_of(tool_choice=made_of(type="function", function=made_of(name=names))),
 )
-chat_formats = objects.map(
-    lambda schema: {
-        "type": "json_schema",
-        "json_schema": {"name": "answer", "strict": True, "schema": schema},
-    }
-)
+chat_options: Json = {
+    "stream": st.booleans(),
+    "temperature": st.floats(0, 1),
+    "top_p": st.floats(0, 1),
+    "stop": st.lists(texts, min_size=1, max_size=3),
+    "user": texts,
+    "reasoning_effort": st.sampled_from(["none", "low", "medium", "high", "xhigh", "max"]),
+    "response_format": made_of(type="json_schema", json_schema=made_of(name="answer", strict=True, schema=objects)),
+}
 
 
 @st.composite
 def chats(draw: st.DrawFn) -> Json:
-    first = draw(st.lists(chat_systems, max_size=2))
-    turns = draw(st.lists(chat_turns, min_size=1, max_size=5))
-    options = draw(
-        given_some(
-            stream=st.booleans(),
-            temperature=st.floats(0, 1),
-            top_p=st.floats(0, 1),
-            stop=st.lists(texts, min_size=1, max_size=3),
-            user=texts,
-            reasoning_effort=st.sampled_from(["none", "low", "medium", "high", "xhigh", "max"]),
-            response_format=chat_formats,
-        )
-    )
-    tools = draw(st.none() | st.tuples(chat_tools, chat_choices))
-    with_tools = {"tools": tools[0], **tools[1]} if tools else {}
-    return {"messages": [message for turn in [*first, *turns] for message in turn], **options, **with_tools}
+    messages = draw(st.lists(chat_systems, max_size=2))
+    for turn in draw(st.lists(chat_turns(), min_size=1, max_size=5)):
+        messages.extend(turn)
+    tools = draw(NOTHING | made_of(tools=chat_tools))
+    choice = draw(chat_choices if tools else NOTHING)
+    return {"messages": messages, **draw(made_of(chat_options)), **tools, **choice}
 
 
 @given(chats())
@@ -144,98 +114,76 @@ def test_a_chat_request_there_and_back_is_the_same(chat: Json) -> None:
 
 # -- messages requests in normal form
 
-text_blocks = texts.map(lambda text: {"type": "text", "text": text})
-image_blocks = st.sampled_from(
+text_blocks = made_of(type="text", text=texts)
+sources = st.sampled_from(
     [
         {"type": "base64", "media_type": "image/webp", "data": DATA},
         {"type": "url", "url": "https://example.com/cat.png"},
     ]
-).map(lambda source: {"type": "image", "source": source})
-document_blocks = st.builds(
-    lambda source, title: {"type": "document", "source": source, **title},
-    st.sampled_from(
-        [
-            {"type": "base64", "media_type": "application/pdf", "data": DATA},
-            {"type": "text", "media_type": "text/plain", "data": "Grüße"},
-        ]
-    ),
-    given_some(title=names),
 )
-user_messages = st.builds(
-    lambda content: {"role": "user", "content": content},
-    st.text(max_size=12) | st.lists(text_blocks | image_blocks | document_blocks, max_size=3),
-)
-tool_uses = st.lists(st.tuples(names, objects), min_size=1, max_size=3).map(
-    lambda calls: [
-        {"type": "tool_use", "id": f"toolu_{nth}", "name": name, "input": given}
-        for nth, (name, given) in enumerate(calls)
+papers = st.sampled_from(
+    [
+        {"type": "base64", "media_type": "application/pdf", "data": DATA},
+        {"type": "text", "media_type": "text/plain", "data": "Grüße"},
     ]
 )
+title: Json = {"title": names}
+user_blocks = st.one_of(
+    text_blocks, made_of(type="image", source=sources), made_of(title, type="document", source=papers)
+)
+user_messages = made_of(role="user", content=st.text(max_size=12) | st.lists(user_blocks, max_size=3))
+assistant_messages = made_of(
+    role="assistant", content=st.text(max_size=12) | st.lists(text_blocks, min_size=2, max_size=3)
+)
 
 
-def use_tools(said: list[Json], uses: list[Json], found: object) -> list[Json]:
-    results = [{"type": "tool_result", "tool_use_id": use["id"], "content": found} for use in uses]
+@st.composite
+def tool_uses(draw: st.DrawFn) -> list[Json]:
+    calls = draw(st.lists(made_of(name=names, input=objects), min_size=1, max_size=3))
+    return [{"type": "tool_use", "id": f"toolu_{nth}", **call} for nth, call in enumerate(calls)]
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> list[Json]:
+    """One message, or an assistant's uses of tools with their results."""
+    if draw(st.booleans()):
+        return [draw(user_messages | assistant_messages)]
+    uses, said = draw(tool_uses()), draw(st.lists(text_blocks, max_size=2))
+    found = st.text(max_size=12) | st.lists(text_blocks, min_size=1, max_size=2)
+    results: list[Json] = [{"type": "tool_result", "tool_use_id": use["id"], "content": draw(found)} for use in uses]
     return [{"role": "assistant", "content": [*said, *uses]}, {"role": "user", "content": results}]
 
 
-exchanges = st.one_of(
-    st.builds(lambda user: [user], user_messages),
-    st.builds(
-        lambda content: [{"role": "assistant", "content": content}],
-        st.text(max_size=12) | st.lists(text_blocks, min_size=2, max_size=3),
-    ),
-    st.builds(
-        use_tools,
-        st.lists(text_blocks, max_size=2),
-        tool_uses,
-        st.text(max_size=12) | st.lists(text_blocks, min_size=1, max_size=2),
-    ),
+message_tools = st.lists(made_of(more_of_tools, name=names, input_schema=objects), min_size=1, max_size=3)
+message_choices = st.one_of(
+    made_of(type=st.sampled_from(["auto", "none"])),
+    made_of(type="any", disable_parallel_tool_use=True),
+    made_of(type="tool", name=names),
 )
-message_tools = st.lists(
-    st.builds(
-        lambda name, schema, more: {"name": name, "input_schema": schema, **more},
-        names,
-        objects,
-        given_some(description=texts, strict=st.booleans()),
-    ),
-    min_size=1,
-    max_size=3,
-)
-message_choices = st.sampled_from(
-    [
-        {"type": "auto"},
-        {"type": "any", "disable_parallel_tool_use": True},
-        {"type": "none"},
-        {"type": "tool", "name": "look"},
-    ]
-)
+message_options: Json = {
+    "system": st.lists(text_blocks, min_size=1, max_size=2),
+    "stream": st.booleans(),
+    "temperature": st.floats(0, 1),
+    "top_p": st.floats(0, 1),
+    "stop_sequences": st.lists(texts, max_size=3),
+    "metadata": made_of(user_id=texts),
+}
+some_effort = st.sampled_from(["low", "medium", "high", "max"])
 efforts = st.one_of(
-    st.just({"thinking": {"type": "disabled"}}),
-    st.sampled_from(["low", "high", "max"]).map(
-        lambda effort: {"thinking": {"type": "adaptive"}, "output_config": {"effort": effort}}
-    ),
-    objects.map(lambda schema: {"output_config": {"format": {"type": "json_schema", "schema": schema}}}),
+    NOTHING,
+    made_of(thinking=made_of(type="disabled")),
+    made_of(thinking=made_of(type="adaptive"), output_config=made_of(effort=some_effort)),
+    made_of(output_config=made_of(format=made_of(type="json_schema", schema=objects))),
 )
 
 
 @st.composite
 def conversations(draw: st.DrawFn) -> Json:
-    system = draw(st.lists(text_blocks, max_size=2))
-    turns = draw(st.lists(exchanges, min_size=1, max_size=5))
-    options = draw(
-        given_some(
-            stream=st.booleans(),
-            temperature=st.floats(0, 1),
-            top_p=st.floats(0, 1),
-            stop_sequences=st.lists(texts, max_size=3),
-            metadata=texts.map(lambda user: {"user_id": user}),
-        )
-    )
-    tools = draw(st.none() | st.tuples(message_tools, message_choices))
-    with_tools = {"tools": tools[0], "tool_choice": tools[1]} if tools else {}
-    with_system = {"system": system} if system else {}
-    messages = [message for turn in turns for message in turn]
-    return {"messages": messages, **with_system, **options, **with_tools, **draw(st.just({}) | efforts)}
+    messages: list[Json] = []
+    for turn in draw(st.lists(exchanges(), min_size=1, max_size=5)):
+        messages.extend(turn)
+    tools = draw(NOTHING | made_of(tools=message_tools, tool_choice=message_choices))
+    return {"messages": messages, **draw(made_of(message_options)), **tools, **draw(efforts)}
 
 
 @given(conversations())
@@ -252,7 +200,7 @@ stop_reasons = st.sampled_from(["end_turn", "max_tokens", "tool_use", "refusal"]
 def answers(draw: st.DrawFn) -> Json:
     """Messages as Anthropic's models answer them."""
     said = draw(st.lists(text_blocks, max_size=1))
-    uses: list[Json] = draw(st.just([]) | tool_uses)
+    uses = draw(tool_uses()) if draw(st.booleans()) else []
     return {
         "id": "msg_1",
         "type": "message",
@@ -302,13 +250,13 @@ def forms_of(request: GatewayRequest, protocol: str) -> Forms:
 
 def chat_meter() -> StreamMeter:
     """What a chat client is told of a message's stream."""
-    body = {"model": "m", "messages": [], "stream": True, "stream_options": {"include_usage": True}}
+    body: Json = {"model": "m", "messages": [], "stream": True, "stream_options": {"include_usage": True}}
     return forms_of(ChatRequest(json.dumps(body).encode()), "anthropic")["anthropic"].stream_meter()
 
 
 def message_meter() -> StreamMeter:
     """What an Anthropic client is told of a chat's stream."""
-    body = {"model": "m", "messages": [], "stream": True, "max_tokens": 9}
+    body: Json = {"model": "m", "messages": [], "stream": True, "max_tokens": 9}
     return forms_of(MessagesRequest(json.dumps(body).encode(), {}), "openai")["openai"].stream_meter()
 
 
@@ -323,13 +271,15 @@ def encode_events(payloads: list[Json]) -> bytes:
 
 
 def message_events(message: Json) -> bytes:
-    start = {**message, "content": [], "stop_reason": None, "usage": {"input_tokens": 5, "output_tokens": 1}}
+    start: Json = {**message, "content": [], "stop_reason": None, "usage": {"input_tokens": 5, "output_tokens": 1}}
     events: list[Json] = [{"type": "message_start", "message": start}, {"type": "ping"}]
     for index, block in enumerate(message["content"]):
         if block["type"] == "text":
-            begun, kind, name, whole = {"type": "text", "text": ""}, "text_delta", "text", block["text"]
+            begun: Json = {"type": "text", "text": ""}
+            kind, name, whole = "text_delta", "text", block["text"]
         else:
-            begun, kind, name = {**block, "input": {}}, "input_json_delta", "partial_json"
+            begun = {**block, "input": {}}
+            kind, name = "input_json_delta", "partial_json"
             whole = json.dumps(block["input"], ensure_ascii=False)
         events.append({"type": "content_block_start", "index": index, "content_block": begun})
         events.extend(
@@ -406,7 +356,7 @@ def put_together_events(stream: bytes) -> Json:
 
 def relay(meter: StreamMeter, stream: bytes, cuts: list[int]) -> bytes:
     bounds = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    passed = [meter.feed(stream[begin:end]) for begin, end in zip(bounds, bounds[1:], strict=False)]
+    passed = [meter.feed(stream[begin:end]) for begin, end in pairwise(bounds)]
     assert meter.complete
     return b"".join(passed) + meter.end("0.25")
 
@@ -421,13 +371,14 @@ def test_a_messages_stream_cut_anywhere_says_to_a_chat_client_what_the_whole_say
     stream = message_events(message)
     told = relay(chat_meter(), stream, cuts)
     assert put_together_chunks(told) == put_together_chunks(relay(chat_meter(), stream, []))
-    whole = message_to_completion(message, 1)["choices"]
-    expected: Json = whole[0]["message"]  # type: ignore[index]
-    for call in expected.get("tool_calls", []):
+    whole: Any = message_to_completion(message, 1)["choices"]
+    expected: Json = whole[0]["message"]
+    told_calls: list[Json] = expected.get("tool_calls", [])
+    for call in told_calls:
         call["function"]["arguments"] = json.loads(call["function"]["arguments"])
     found = put_together_chunks(told)
     usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12, "cost": "0.25"}
-    assert found == {**expected, "reason": whole[0]["finish_reason"], "usage": usage}  # type: ignore[index]
+    assert found == {**expected, "reason": whole[0]["finish_reason"], "usage": usage}
 
 
 @given(answers(), cuts)
@@ -441,12 +392,11 @@ def test_a_chats_stream_cut_anywhere_says_to_an_anthropic_client_what_the_whole_
     assert found["usage"]["cost"] == "0.25"
 
 
-@given(
-    st.binary(max_size=200)
-    | st.lists(values, max_size=5).map(
-        lambda found: b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in found)
-    )
-)
+def stream_values(found: Sequence[object]) -> bytes:
+    return b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in found)
+
+
+@given(st.binary(max_size=200) | st.lists(values, max_size=5).map(stream_values))
 def test_a_strange_stream_fails_or_passes_but_never_raises(stream: bytes) -> None:
     for meter in (chat_meter(), message_meter()):
         meter.feed(stream)
@@ -468,64 +418,62 @@ def test_a_strange_request_is_refused_and_never_raises_anything_else(request: Js
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 
 
-@pytest.mark.parametrize(
-    ("members", "field"),
-    [
-        ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
-        ({"seed": 7}, "seed"),
-        ({"modalities": ["text", "audio"]}, "modalities"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty"),
-        ({"temperature": 1.5}, "temperature (above 1)"),
-        ({"response_format": {"type": "json_object"}}, "response_format.type (json_object)"),
-        ({"web_search_options": {}}, "web_search_options"),
-        ({"reasoning_effort": "minimal"}, "reasoning_effort (minimal)"),
-        ({"x_custom": 1}, "x_custom"),
-        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type (custom)"),
-        ({"messages": [{"role": "user", "content": "x", "name": "Ada"}]}, "messages[0].name"),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]},
-            "messages[0].content[0].type (input_audio)",
-        ),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]},
-            "messages[0].content[0].file.file_id",
-        ),
-    ],
-)
+UNSAID_THERE: list[tuple[Json, str]] = [
+    ({"n": 2}, "n"),
+    ({"logprobs": True}, "logprobs"),
+    ({"seed": 7}, "seed"),
+    ({"modalities": ["text", "audio"]}, "modalities"),
+    ({"frequency_penalty": 0.5}, "frequency_penalty"),
+    ({"temperature": 1.5}, "temperature (above 1)"),
+    ({"response_format": {"type": "json_object"}}, "response_format.type (json_object)"),
+    ({"web_search_options": {}}, "web_search_options"),
+    ({"reasoning_effort": "minimal"}, "reasoning_effort (minimal)"),
+    ({"x_custom": 1}, "x_custom"),
+    ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type (custom)"),
+    ({"messages": [{"role": "user", "content": "x", "name": "Ada"}]}, "messages[0].name"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]},
+        "messages[0].content[0].type (input_audio)",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]},
+        "messages[0].content[0].file.file_id",
+    ),
+]
+
+
+@pytest.mark.parametrize(("members", "field"), UNSAID_THERE)
 def test_what_anthropic_cannot_say_is_named(members: Json, field: str) -> None:
     with pytest.raises(NotTranslatable) as refusal:
         chat_to_messages({**HELLO, **members})
     assert refusal.value.facts == {"param": field}
 
 
-@pytest.mark.parametrize(
-    ("members", "field"),
-    [
-        ({"top_k": 5}, "top_k"),
-        ({"container": "c"}, "container"),
-        ({"inference_geo": "eu"}, "inference_geo"),
-        ({"tools": [{"type": "web_search_20260101", "name": "web_search"}]}, "tools[0].type"),
-        ({"thinking": {"type": "between_tools"}}, "thinking.type (between_tools)"),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "search_result"}]}]},
-            "messages[0].content[0].type (search_result)",
-        ),
-        (
-            {
-                "messages": [
-                    {
-                        "role": "user",
-                        "content": [
-                            {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}
-                        ],
-                    }
-                ]
-            },
-            "messages[0].content[0].source.type (url)",
-        ),
-    ],
-)
+UNSAID_HERE: list[tuple[Json, str]] = [
+    ({"top_k": 5}, "top_k"),
+    ({"container": "c"}, "container"),
+    ({"inference_geo": "eu"}, "inference_geo"),
+    ({"tools": [{"type": "web_search_20260101", "name": "web_search"}]}, "tools[0].type"),
+    ({"thinking": {"type": "between_tools"}}, "thinking.type (between_tools)"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "search_result"}]}]},
+        "messages[0].content[0].type (search_result)",
+    ),
+    (
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [{"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}],
+                }
+            ]
+        },
+        "messages[0].content[0].source.type (url)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("members", "field"), UNSAID_HERE)
 def test_what_openai_cannot_say_is_named(members: Json, field: str) -> None:
     with pytest.raises(NotTranslatable) as refusal:
         messages_to_chat({**HELLO, **members})
