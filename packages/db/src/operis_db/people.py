@@ -114,6 +114,34 @@ class Membership(Limited, Base):
     )
 
 
+class Invitation(Base):
+    """Leave to join an organization, for whoever has the address and the token. Only the token's hash is stored."""
+
+    __tablename__ = "invitations"
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(CITEXT)
+    role: Mapped[str] = mapped_column(String(16))
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    invited_by: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[Moment]
+    accepted_at: Mapped[Moment | None]
+    accepted_by: Mapped[Id | None]
+    revoked_at: Mapped[Moment | None]
+
+    __table_args__ = (
+        CheckConstraint("role IN ('admin', 'billing', 'developer', 'viewer')", name="role"),
+        Index(
+            "uq_invitations_unanswered",
+            "organization_id",
+            "email",
+            unique=True,
+            postgresql_where=text("accepted_at IS NULL AND revoked_at IS NULL"),
+        ),
+    )
+
+
 class Session(Base):
     """One signed-in device. Its refresh tokens are numbered; `generation` is the newest one handed out."""
 
