@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 
 from operis_client import AsyncOperis
+from operis_client.models import SentInvitation
 from tests.running import Api
 
 PASSWORD = "a long enough password"
@@ -34,18 +35,28 @@ async def sign_up(api: Api, *, name: str = "Ada Lovelace") -> Account:
     return Account(client, me.user.id, me.organization.id, email)
 
 
+async def share(account: Account, *, name: str = "Analytical Engines") -> Account:
+    """Return the account at work in a new shared organization of its own."""
+    made = await account.client.create_organization(name=name)
+    return Account(at_work(account.client, made.id), account.user_id, made.id, account.email)
+
+
 async def join(api: Api, owner: Account, role: str) -> Account:
-    """Return somebody new in the owner's organization, with that role there."""
+    """Return somebody new who was invited into the owner's shared organization, at work there."""
     person = await sign_up(api)
-    await api.database.fetch(
-        "INSERT INTO memberships (organization_id, user_id, role) VALUES ($1::uuid, $2::uuid, $3)",
-        owner.organization_id,
-        person.user_id,
-        role,
-    )
-    client = api.client(person.client.token)
-    client.organization_id = owner.organization_id
-    return Account(client, person.user_id, owner.organization_id, person.email)
+    sent = await owner.client.invite_member(owner.organization_id, email=person.email, role=role)
+    await person.client.accept_invitation(token=token_of(sent))
+    return Account(at_work(person.client, owner.organization_id), person.user_id, owner.organization_id, person.email)
+
+
+def at_work(client: AsyncOperis, organization_id: str) -> AsyncOperis:
+    """Return the same session, with that organization as the active one."""
+    return client.for_organization(organization_id)
+
+
+def token_of(sent: SentInvitation) -> str:
+    assert sent.link is not None, "development shows the link"
+    return sent.link.partition("token=")[2]
 
 
 async def mint(account: Account, *, name: str = "test") -> str:

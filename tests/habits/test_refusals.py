@@ -42,6 +42,12 @@ TEXT_PARAMETERS = [
 ]
 
 
+@pytest.fixture(scope="session")
+async def own(admin: AsyncOperis) -> dict[str, str]:
+    """The ids of a path that leads to one's own organization."""
+    return {"organization_id": (await admin.get_me()).organization.id}
+
+
 @pytest.mark.parametrize("operation", WITH_BODY, ids=name_of)
 @pytest.mark.parametrize(
     "body",
@@ -63,11 +69,12 @@ TEXT_PARAMETERS = [
     ids=lambda body: repr(body[:12]),
 )
 async def test_a_body_that_does_not_fit_is_refused_in_the_callers_dialect(
-    api: Api, admin: AsyncOperis, operation: Operation, body: bytes
+    api: Api, admin: AsyncOperis, own: dict[str, str], operation: Operation, body: bytes
 ) -> None:
     if operation.name == "logout":
         return  # its body may be left out, and its session would end
-    answer = await send(api, operation, token=admin.token, content=body, headers={"content-type": "application/json"})
+    headers = {"content-type": "application/json"}
+    answer = await send(api, operation, token=admin.token, values=own, content=body, headers=headers)
     code = read_refusal(answer)
     assert (answer.status_code, code) == (400, "invalid_request"), answer.text
     assert (400, code) in operation.errors
@@ -80,16 +87,13 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("operation", [one for one in WITH_BODY if one.name != "logout"], ids=name_of)
 async def test_a_body_that_is_too_large_is_refused_said_or_not(
-    api: Api, admin: AsyncOperis, operation: Operation
+    api: Api, admin: AsyncOperis, own: dict[str, str], operation: Operation
 ) -> None:
+    headers = {"content-type": "application/json"}
     size = 21 * 1024 * 1024 if operation.is_gateway else 1024 * 1024 + 1
-    said = await send(
-        api, operation, token=admin.token, content=b"x" * size, headers={"content-type": "application/json"}
-    )
+    said = await send(api, operation, token=admin.token, values=own, content=b"x" * size, headers=headers)
     assert (said.status_code, read_refusal(said)) == (413, "body_too_large")
-    unsaid = await send(
-        api, operation, token=admin.token, content=chunks(size), headers={"content-type": "application/json"}
-    )
+    unsaid = await send(api, operation, token=admin.token, values=own, content=chunks(size), headers=headers)
     assert (unsaid.status_code, read_refusal(unsaid)) == (413, "body_too_large")
     assert (413, "body_too_large") in operation.errors
 

@@ -6,7 +6,7 @@ import pytest
 
 from operis_api.access.permissions import OPERATOR_ROLES, ORGANIZATION_ROLES
 from operis_client import AsyncOperis
-from tests.factories import Account, join, sign_up
+from tests.factories import Account, join, new_email, set_balance, share, sign_up
 from tests.running import Api
 
 
@@ -30,7 +30,7 @@ async def make_actor(api: Api, role: str) -> Actor:
         operator = await sign_up(api)
         await api.database.fetch("UPDATE users SET role = $1 WHERE id = $2::uuid", role, operator.user_id)
         return Actor(operator.client.token or "", operator.organization_id, "owner", role)
-    owner = await sign_up(api)
+    owner = await share(await sign_up(api))
     person = owner if role == "owner" else await join(api, owner, role)
     return Actor(person.client.token or "", owner.organization_id, role, "user")
 
@@ -43,25 +43,23 @@ async def actors(api: Api) -> dict[str, Actor]:
 @pytest.fixture(scope="session")
 async def stranger(api: Api) -> Account:
     """Somebody who owns one of everything that has an id."""
-    return await sign_up(api)
+    return await share(await sign_up(api))
 
 
 @pytest.fixture(scope="session")
-async def belongings(api: Api, stranger: Account) -> dict[str, str]:
+async def belongings(api: Api, admin: AsyncOperis, stranger: Account) -> dict[str, str]:
     """What the stranger owns, by the name of its parameter in a path."""
+    await set_balance(admin, stranger, "1")
     minted = await stranger.client.mint_key(name="theirs")
     await api.openai(minted.secret).chat.completions.create(
         model="operis/echo", messages=[{"role": "user", "content": "private"}]
     )
+    invited = await stranger.client.invite_member(stranger.organization_id, email=new_email(), role="viewer")
     request = (await stranger.client.list_requests()).items[0]
     return {
         "key_id": minted.key.id,
         "request_id": request.id,
         "organization_id": stranger.organization_id,
         "user_id": stranger.user_id,
+        "invitation_id": invited.invitation.id,
     }
-
-
-@pytest.fixture(scope="session")
-async def admin_organization_id(admin: AsyncOperis) -> str:
-    return (await admin.get_me()).organization.id

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.factories import Account
+from tests.factories import Account, share
 from tests.habits.walking import PRIVATE, Operation, name_of, read_refusal, send
 from tests.running import Api
 
@@ -17,6 +17,17 @@ async def test_what_belongs_to_others_is_not_there(
     answer = await send(api, operation, token=ada.client.token, values=belongings)
     assert (answer.status_code, read_refusal(answer)) == (404, "not_found")
     assert (404, "not_found") in operation.errors
+
+
+@pytest.mark.parametrize("operation", [one for one in OWN if {"organization_id"} < set(one.parameters)], ids=name_of)
+async def test_what_belongs_to_others_is_not_in_ones_own_organization_either(
+    api: Api, ada: Account, belongings: dict[str, str], operation: Operation
+) -> None:
+    own = await share(ada)
+    body = {"role": "viewer"} if operation.name == "update_member" else {}
+    values = {**belongings, "organization_id": own.organization_id}
+    answer = await send(api, operation, token=ada.client.token, values=values, json=body)
+    assert (answer.status_code, read_refusal(answer)) == (404, "not_found")
 
 
 @pytest.mark.parametrize("operation", OWN, ids=name_of)

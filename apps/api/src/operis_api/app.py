@@ -41,6 +41,8 @@ from operis_api.kit.tokens import TokenSigner
 from operis_api.ledger import routes as wallet
 from operis_api.ledger.holds import Holds
 from operis_api.migrating import APP_ROLE
+from operis_api.organizations import routes as organizations
+from operis_api.organizations import team_routes
 from operis_api.settings import SettingError, Settings, read_settings
 from operis_api.usage import routes as usage
 
@@ -52,6 +54,8 @@ api_router = Router(
     route_handlers=[
         accounts.auth_router,
         accounts.me_router,
+        organizations.router,
+        team_routes.accepting_router,
         keys.router,
         wallet.router,
         usage.router,

@@ -13,6 +13,7 @@ from operis_api.kit.problems import InternalError, UnusableText
 from operis_api.kit.tokens import Unauthenticated
 from operis_api.ledger import errors as ledger
 from operis_api.limits import errors as limits
+from operis_api.organizations import errors as organizations
 
 EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
 _REPLAY = (KeyReused, StillRunning)
@@ -58,6 +59,39 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "logout_all": (),
     "get_me": (),
     "update_me": (InvalidField,),
+    "list_organizations": (InvalidField,),
+    "create_organization": (InvalidField, organizations.TooManyOrganizations),
+    "get_organization": (),
+    "update_organization": (InvalidField,),
+    "delete_organization": (
+        organizations.PersonalOrganization,
+        organizations.CallsRunning,
+        organizations.CreditsLeft,
+    ),
+    "leave_organization": (organizations.OwnerStays,),
+    "transfer_organization": (
+        InvalidField,
+        organizations.PersonalOrganization,
+        organizations.TooManyOrganizations,
+    ),
+    "list_members": (InvalidField,),
+    "update_member": (InvalidField, organizations.OwnerStays),
+    "remove_member": (organizations.OwnerStays,),
+    "list_invitations": (InvalidField,),
+    "invite_member": (
+        InvalidField,
+        organizations.PersonalOrganization,
+        organizations.AlreadyMember,
+        organizations.AlreadyInvited,
+        organizations.TooManyMembers,
+    ),
+    "resend_invitation": (),
+    "revoke_invitation": (),
+    "accept_invitation": (
+        organizations.InvitationOver,
+        organizations.InvitedAnother,
+        organizations.AlreadyMember,
+    ),
     "list_keys": (InvalidField,),
     "mint_key": (InvalidField, keys.TooManyKeys, *_REPLAY),
     "get_key": (),
@@ -92,8 +126,8 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "add_model_upstream": (InvalidField, admin.NameTaken, admin.UpstreamFixed),
     "list_prices": (InvalidField,),
     "create_price": (InvalidField, NotFound, admin.PriceExists),
-    "create_chat_completion": (*_GENERATION, gateway.NotTranslatable, gateway.StreamTooLong),
-    "create_message": (*_GENERATION, gateway.NotTranslatable, gateway.StreamTooLong),
+    "create_chat_completion": (*_GENERATION, gateway.StreamTooLong),
+    "create_message": (*_GENERATION, gateway.StreamTooLong),
     "create_embedding": _GENERATION,
     "count_message_tokens": _ASKING,
     "list_gateway_models": _CREDENTIAL,

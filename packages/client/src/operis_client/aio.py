@@ -19,12 +19,15 @@ from operis_client.models import (
     AdminRequest,
     ApiKey,
     ExplainedRequest,
+    InvitationView,
     LedgerVerification,
     Me,
+    MemberView,
     MintedKey,
     Model,
     ModelRow,
     ModelUpstream,
+    OrganizationView,
     Overview,
     Page,
     PlanRow,
@@ -33,6 +36,7 @@ from operis_client.models import (
     Ready,
     Request,
     Reversal,
+    SentInvitation,
     Tokens,
     Upstream,
     UpstreamTest,
@@ -62,6 +66,10 @@ class AsyncOperis:
         self._base_url = base_url.rstrip("/")
         self._http = http or httpx.AsyncClient(timeout=transport.TIMEOUT)
         self._owns_http = http is None
+
+    def for_organization(self, organization_id: str) -> Self:
+        """Return the same session at work in another organization; closing stays this client's."""
+        return type(self)(self._base_url, token=self.token, organization_id=organization_id, http=self._http)
 
     async def __aenter__(self) -> Self:
         return self
@@ -117,6 +125,119 @@ class AsyncOperis:
 
     async def update_me(self, *, name: str) -> Me:
         return await self._call("PATCH", "/api/v1/me", Me, content=transport.body(name=name))
+
+    # -- organizations
+
+    async def list_organizations(self, *, limit: int | None = None, after: str | None = None) -> Page[OrganizationView]:
+        return await self._call(
+            "GET", "/api/v1/organizations", Page[OrganizationView], params=transport.query(limit=limit, after=after)
+        )
+
+    async def create_organization(self, *, name: str) -> OrganizationView:
+        return await self._call("POST", "/api/v1/organizations", OrganizationView, content=transport.body(name=name))
+
+    async def get_organization(self, organization_id: str) -> OrganizationView:
+        return await self._call("GET", f"/api/v1/organizations/{organization_id}", OrganizationView)
+
+    async def update_organization(
+        self, organization_id: str, *, name: str | UnsetType = UNSET, timezone: str | UnsetType = UNSET
+    ) -> OrganizationView:
+        return await self._call(
+            "PATCH",
+            f"/api/v1/organizations/{organization_id}",
+            OrganizationView,
+            content=transport.body(name=name, timezone=timezone),
+        )
+
+    async def delete_organization(self, organization_id: str) -> None:
+        await self._call("DELETE", f"/api/v1/organizations/{organization_id}", type(None))
+
+    async def leave_organization(self, organization_id: str) -> None:
+        await self._call("POST", f"/api/v1/organizations/{organization_id}/leave", type(None))
+
+    async def transfer_organization(self, organization_id: str, *, user_id: str) -> OrganizationView:
+        """Make another member the owner; the one who was becomes an admin."""
+        return await self._call(
+            "POST",
+            f"/api/v1/organizations/{organization_id}/transfer",
+            OrganizationView,
+            content=transport.body(user_id=user_id),
+        )
+
+    async def list_members(
+        self, organization_id: str, *, limit: int | None = None, after: str | None = None
+    ) -> Page[MemberView]:
+        return await self._call(
+            "GET",
+            f"/api/v1/organizations/{organization_id}/members",
+            Page[MemberView],
+            params=transport.query(limit=limit, after=after),
+        )
+
+    async def update_member(
+        self,
+        organization_id: str,
+        user_id: str,
+        *,
+        role: str | UnsetType = UNSET,
+        budget: str | UnsetType | None = UNSET,
+        budget_daily: str | UnsetType | None = UNSET,
+        budget_weekly: str | UnsetType | None = UNSET,
+        budget_monthly: str | UnsetType | None = UNSET,
+        rpm: int | UnsetType | None = UNSET,
+        tpm: int | UnsetType | None = UNSET,
+        concurrency: int | UnsetType | None = UNSET,
+    ) -> MemberView:
+        """Change a member's role or limits; None takes a limit away."""
+        return await self._call(
+            "PATCH",
+            f"/api/v1/organizations/{organization_id}/members/{user_id}",
+            MemberView,
+            content=transport.body(
+                role=role,
+                budget=budget,
+                budget_daily=budget_daily,
+                budget_weekly=budget_weekly,
+                budget_monthly=budget_monthly,
+                rpm=rpm,
+                tpm=tpm,
+                concurrency=concurrency,
+            ),
+        )
+
+    async def remove_member(self, organization_id: str, user_id: str) -> None:
+        await self._call("DELETE", f"/api/v1/organizations/{organization_id}/members/{user_id}", type(None))
+
+    async def list_invitations(
+        self, organization_id: str, *, limit: int | None = None, after: str | None = None
+    ) -> Page[InvitationView]:
+        return await self._call(
+            "GET",
+            f"/api/v1/organizations/{organization_id}/invitations",
+            Page[InvitationView],
+            params=transport.query(limit=limit, after=after),
+        )
+
+    async def invite_member(self, organization_id: str, *, email: str, role: str) -> SentInvitation:
+        return await self._call(
+            "POST",
+            f"/api/v1/organizations/{organization_id}/invitations",
+            SentInvitation,
+            content=transport.body(email=email, role=role),
+        )
+
+    async def resend_invitation(self, organization_id: str, invitation_id: str) -> SentInvitation:
+        """Send an invitation again, with a new link; the old one ends."""
+        return await self._call(
+            "POST", f"/api/v1/organizations/{organization_id}/invitations/{invitation_id}/resend", SentInvitation
+        )
+
+    async def revoke_invitation(self, organization_id: str, invitation_id: str) -> None:
+        await self._call("DELETE", f"/api/v1/organizations/{organization_id}/invitations/{invitation_id}", type(None))
+
+    async def accept_invitation(self, *, token: str) -> MemberView:
+        """Join the organization that invited the signed-in user's address."""
+        return await self._call("POST", "/api/v1/invitations/accept", MemberView, content=transport.body(token=token))
 
     # -- keys
 

@@ -10,6 +10,8 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 Item = TypeVar("Item")
+Role = Literal["owner", "admin", "billing", "developer", "viewer"]
+"""In an organization."""
 UserRole = Literal["user", "superadmin", "support", "finance", "read-only"]
 """On the platform; all but `user` are operators'."""
 
@@ -56,6 +58,60 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     organization: Organization
     """The active one."""
     organizations: list[Organization]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be used; None: no such limit. Budgets in credits."""
+
+    budget: str | None
+    budget_daily: str | None
+    budget_weekly: str | None
+    budget_monthly: str | None
+    rpm: int | None
+    tpm: int | None
+    concurrency: int | None
+
+
+class OrganizationView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    personal: bool
+    """Whether it is its user's own, which nobody else joins."""
+    status: Literal["active", "suspended", "deleted"]
+    timezone: str
+    """In which days, weeks and months of budgets begin."""
+    role: Role
+    """The reader's role in it."""
+    permissions: list[str]
+    """What that role may do."""
+    members: int
+    created_at: datetime
+
+
+class MemberView(Limits, frozen=True, kw_only=True):
+    user_id: str
+    email: str
+    name: str
+    role: Role
+    status: Literal["active", "suspended"]
+    keys: int
+    """Those that are not revoked, in this organization."""
+    created_at: datetime
+
+
+class InvitationView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    email: str
+    role: Literal["admin", "billing", "developer", "viewer"]
+    status: Literal["open", "expired"]
+    created_at: datetime
+    expires_at: datetime
+
+
+class SentInvitation(msgspec.Struct, frozen=True, kw_only=True):
+    invitation: InvitationView
+    link: str | None
+    """Where it is accepted; shown in development alone, elsewhere only the mail has it."""
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,18 +333,6 @@ class Reversal(msgspec.Struct, frozen=True, kw_only=True):
     amount: str
     """What was given back: the whole charge."""
     wallet: Wallet
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be used; None: no such limit. Budgets in credits."""
-
-    budget: str | None
-    budget_daily: str | None
-    budget_weekly: str | None
-    budget_monthly: str | None
-    rpm: int | None
-    tpm: int | None
-    concurrency: int | None
 
 
 class PlanRow(Limits, frozen=True, kw_only=True):

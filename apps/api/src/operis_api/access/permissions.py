@@ -10,6 +10,15 @@ OWN = "own"
 OF_ORGANIZATIONS: dict[str, frozenset[str]] = {
     permission: frozenset(roles.split())
     for permission, roles in {
+        "organization.view": "owner admin billing developer viewer",
+        "organization.leave": "admin billing developer viewer",
+        "organization.edit": "owner admin",
+        "organization.transfer": "owner",
+        "organization.delete": "owner",
+        "members.view": "owner admin billing developer viewer",
+        "members.edit": "owner admin",
+        "invitations.view": "owner admin",
+        "invitations.edit": "owner admin",
         "keys.view": "owner admin developer viewer",
         "keys.edit": "owner admin developer",
         "models.call": "owner admin developer",

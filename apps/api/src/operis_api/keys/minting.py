@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.keys.errors import TooManyKeys
@@ -94,6 +94,14 @@ def revoke(key: ApiKey) -> None:
     if key.revoked_at is None:
         key.revoked_at = datetime.now(UTC)
         key.version += 1
+
+
+async def revoke_keys(session: AsyncSession, organization_id: UUID, *, of: UUID | None = None) -> None:
+    """Revoke the organization's keys, or those of one member; keys of the organization itself are no member's."""
+    theirs = ApiKey.organization_id == organization_id, ApiKey.revoked_at.is_(None)
+    if of is not None:
+        theirs += ApiKey.user_id == of, ~ApiKey.service
+    await session.execute(update(ApiKey).where(*theirs).values(revoked_at=func.now(), version=ApiKey.version + 1))
 
 
 def clean_name(name: str) -> str:

@@ -96,6 +96,30 @@ async def read_balances(session: AsyncSession, organization_ids: Sequence[UUID])
     return {organization_id: Balance(available, held) for organization_id, available, held in rows.tuples()}
 
 
+class LockedBalance(msgspec.Struct, frozen=True, kw_only=True):
+    held_nano: int
+    open_holds: int
+    owned_nano: int
+    """Of grants that were paid for, refunded, redeemed or given by hand, as against free credits and bonuses."""
+
+
+async def lock_balance(session: AsyncSession, organization_id: UUID) -> LockedBalance:
+    """Return what a wallet holds, its row locked: no call is admitted until the transaction ends."""
+    wallet = await session.get(Wallet, organization_id, with_for_update=True, populate_existing=True)
+    if wallet is None:
+        raise NotFound(f"There is no wallet of organization {organization_id}.")
+    open_holds = await session.scalar(select(func.count()).where(Hold.organization_id == organization_id))
+    owned = await session.scalar(
+        select(func.coalesce(func.sum(Grant.remaining_nano), 0)).where(
+            Grant.organization_id == organization_id,
+            Grant.source.not_in(("free", "bonus")),
+            ~Grant.closed,
+            Grant.expires_at.is_(None) | (Grant.expires_at > _NOW),
+        )
+    )
+    return LockedBalance(held_nano=wallet.held_nano, open_holds=open_holds or 0, owned_nano=int(owned or 0))
+
+
 async def list_entries(
     session: AsyncSession, organization_id: UUID, *, before_sequence: int | None, limit: int
 ) -> Sequence[tuple[Entry, Posting]]:

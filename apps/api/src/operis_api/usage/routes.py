@@ -1,10 +1,8 @@
 """Usage and requests of the active organization."""
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Annotated, Literal
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from litestar import Router, get
 from litestar.params import FromQuery, QueryParameter
@@ -14,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from operis_api.access.identity import Identity
 from operis_api.kit.errors import InvalidField
 from operis_api.kit.lists import After, Limit
-from operis_api.kit.moments import check_moment
+from operis_api.kit.moments import check_moment, check_time_zone
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
 from operis_api.usage.presenting import add_up, show_bucket, show_request
 from operis_api.usage.records import Filters, list_records, sum_usage
@@ -42,7 +40,7 @@ async def get_usage(
         begin=begin,
         end=end,
         group_by=group_by,
-        timezone=check_zone(tz),
+        timezone=check_time_zone("tz", tz),
     )
     labels = await _key_names(session, identity.organization_id) if group_by == "key" else {}
     return Usage(
@@ -75,17 +73,6 @@ def check_range(begin: datetime | None, end: datetime | None) -> tuple[datetime,
     if not timedelta(0) < last - first <= RANGE_MAX:
         raise InvalidField("from", f"lies before `to`, by at most {RANGE_MAX.days} days.")
     return first, last
-
-
-def check_zone(name: str) -> str:
-    if name not in _zones():
-        raise InvalidField("tz", "name a zone like Europe/Berlin.")
-    return name
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
 
 
 async def _key_names(session: AsyncSession, organization_id: UUID) -> dict[str, str]:
