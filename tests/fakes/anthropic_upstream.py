@@ -21,6 +21,7 @@ def text_block(text: str) -> dict[str, Any]:
 class Script:
     """What the provider does with the next calls."""
 
+    stop_reason: str = "end_turn"
     blocks: list[dict[str, Any]] = field(default_factory=lambda: [text_block("The answer is 42.")])
     """The answer's content; streamed word by word."""
     usage: dict[str, Any] | None = field(
@@ -68,7 +69,7 @@ class AnthropicUpstream:
             with contextlib.suppress(ConnectionResetError):  # the caller left
                 return await self._stream(request, body, script)
             return web.Response()
-        answer = self._message(body, script.blocks, "end_turn", script.usage)
+        answer = self._message(body, script.blocks, script.stop_reason, script.usage)
         return web.json_response({**answer, "provider_extra": {"kept": True}})
 
     async def count(self, request: web.Request) -> web.StreamResponse:
@@ -136,7 +137,10 @@ class AnthropicUpstream:
                     events = []
                     await asyncio.sleep(script.seconds_between_deltas)
             events.append({"type": "content_block_stop", "index": index})
-        end: dict[str, Any] = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}}
+        end: dict[str, Any] = {
+            "type": "message_delta",
+            "delta": {"stop_reason": script.stop_reason, "stop_sequence": None},
+        }
         if script.early_usage:
             events.append({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 2}})
         events.append({**end, "usage": script.usage} if script.usage else end)

@@ -18,6 +18,10 @@ class Script:
     """What the provider does with the next calls."""
 
     words: list[str] = field(default_factory=lambda: ["The ", "answer ", "is ", "42."])
+    reasoning: str | None = None
+    tool_calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Called after the words; the arguments are streamed in two halves."""
+    finish_reason: str = "stop"
     usage: dict[str, Any] | None = field(
         default_factory=lambda: {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
     )
@@ -64,8 +68,13 @@ class OpenAIUpstream:
                 "choices": [
                     {
                         "index": 0,
-                        "message": {"role": "assistant", "content": "".join(script.words)},
-                        "finish_reason": "stop",
+                        "message": {
+                            "role": "assistant",
+                            "content": "".join(script.words) or None,
+                            **({"reasoning_content": script.reasoning} if script.reasoning else {}),
+                            **({"tool_calls": script.tool_calls} if script.tool_calls else {}),
+                        },
+                        "finish_reason": script.finish_reason,
                     }
                 ],
                 **({"usage": script.usage} if script.usage else {}),
@@ -95,6 +104,8 @@ class OpenAIUpstream:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         events = [self._chunk(body, {"role": "assistant", "content": ""})]
+        if script.reasoning:
+            events.append(self._chunk(body, {"reasoning_content": script.reasoning}))
         for nth, word in enumerate(script.words):
             if script.error_after_words == nth:
                 await self._write(response, [{"error": {"message": script.error}}], script)
@@ -109,7 +120,14 @@ class OpenAIUpstream:
                 await self._write(response, events, script)
                 events = []
                 await asyncio.sleep(script.seconds_between_words)
-        events.append(self._chunk(body, {}, "stop"))
+        for nth, call in enumerate(script.tool_calls):
+            arguments = call["function"]["arguments"]
+            half = len(arguments) // 2
+            start = {**call, "index": nth, "function": {**call["function"], "arguments": arguments[:half]}}
+            events.append(self._chunk(body, {"tool_calls": [start]}))
+            more = {"index": nth, "function": {"arguments": arguments[half:]}}
+            events.append(self._chunk(body, {"tool_calls": [more]}))
+        events.append(self._chunk(body, {}, script.finish_reason))
         options: dict[str, Any] = body.get("stream_options") or {}
         asked = options.get("include_usage")
         if asked and script.usage:
@@ -129,7 +147,7 @@ class OpenAIUpstream:
             if script.split_bytes:
                 await asyncio.sleep(0)
 
-    def _chunk(self, body: dict[str, Any], delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
+    def _chunk(self, body: dict[str, Any], delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         return {**self._frame(body), "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
 
     def _frame(self, body: dict[str, Any]) -> dict[str, Any]:

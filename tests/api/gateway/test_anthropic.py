@@ -313,16 +313,16 @@ async def test_a_body_that_does_not_fit_is_a_400(api: Api, ada: Account, body: d
     assert (await ada.client.get_wallet()).held == "0"
 
 
-async def test_a_model_is_served_only_in_a_dialect_that_an_upstream_of_it_speaks(
+async def test_what_has_no_translation_is_served_only_by_upstreams_of_its_dialect(
     api: Api, ada: Account, claude: str, claude_script: Script, real_model: str
 ) -> None:
     secret = await mint(ada)
     with pytest.raises(BadRequestError) as refusal:
-        await api.anthropic(secret).messages.create(model=real_model, max_tokens=9, messages=QUESTION)
+        await api.anthropic(secret).messages.count_tokens(model=real_model, messages=QUESTION)
     error = cast("dict[str, Any]", refusal.value.body)["error"]
     assert (error["code"], error["served_at"]) == ("dialect_not_served", ["/v1/chat/completions"])
     with pytest.raises(ApiError) as other:
-        await api.client(secret).create_chat_completion({"model": claude, "messages": QUESTION})
+        await api.client(secret).create_embedding({"model": claude, "input": "one"})
     assert (other.value.code, other.value.facts["served_at"]) == ("dialect_not_served", ["/v1/messages"])
     with pytest.raises(NotFoundError):
         await api.anthropic(secret).messages.create(model="no/model", max_tokens=9, messages=QUESTION)

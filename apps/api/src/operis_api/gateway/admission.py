@@ -8,6 +8,7 @@ import msgspec
 from operis_api.catalog.offers import Catalog, Offer
 from operis_api.catalog.pricing import Price, Quote, exact_quote, quote
 from operis_api.gateway.dialects import GatewayRequest
+from operis_api.gateway.dialects.translation.forms import Forms, find_forms
 from operis_api.gateway.errors import CallerSuspended, DialectNotServed, Overloaded, UnknownModel
 from operis_api.gateway.upstreams.echo import echo_usage
 from operis_api.keys.authentication import Caller, KeyRing
@@ -44,6 +45,7 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     began_at: float
     caller: Caller
     offer: Offer
+    forms: Forms
     price: Price
     held_nano: int
     output_limit: int | None
@@ -69,18 +71,18 @@ class Admissions:
         """Return the call with its hold in place, or raise why not. A refused call consumed nothing."""
         for _ in range(STALE_TRIES):
             try:
-                offer = await self.choose(request, caller)
+                offer, forms = await self.choose(request, caller)
             except ModelNotAllowed:
                 caller = await self.authenticate(origin, fresh=True)
-                offer = await self.choose(request, caller)
+                offer, forms = await self.choose(request, caller)
             price = offer.price_at(datetime.now(UTC))
             if price is None:
                 raise UnknownModel(f"The model {request.model} has no price yet.", model=request.model)
-            quoted = quote_call(request, offer, price)
+            quoted = quote_call(request, forms, offer, price)
             placement = await self._holds.place(self._hold_request(request, origin, caller, price, quoted))
             match placement.decision:
                 case "held":
-                    return _admitted(request, origin, caller, offer, price, quoted, placement)
+                    return _admitted(request, forms, origin, caller, offer, price, quoted, placement)
                 case "insufficient_credits":
                     raise _insufficient(quoted, placement)
                 case "budget_exhausted" | "rate_limited" | "concurrency_limited":
@@ -95,17 +97,19 @@ class Admissions:
                     raise InvalidApiKey(f"The credential is not good any more ({decision.replace('_', ' ')}).")
         raise Overloaded(retry_after_seconds=1)
 
-    async def choose(self, request: GatewayRequest, caller: Caller) -> Offer:
-        """Return the model that was asked for, or raise why this key cannot have it in this dialect."""
+    async def choose(self, request: GatewayRequest, caller: Caller) -> tuple[Offer, Forms]:
+        """Return the model that was asked for and the forms to ask it in, or raise why this key cannot have it."""
         offer = await self._find_offer(request.model)
         if caller.models and offer.id not in caller.models:
             raise ModelNotAllowed(f"This key may not use {offer.id}.", model=offer.id)
-        if not any(route.protocol in request.protocols for route in offer.routes):
+        forms = find_forms(request, offer)
+        if not forms:
             await self._catalog.refresh()  # an upstream may have been added elsewhere
             offer = await self._find_offer(request.model)
-            if not any(route.protocol in request.protocols for route in offer.routes):
-                raise _not_served(request, offer)
-        return offer
+            forms = find_forms(request, offer)
+            if not forms:
+                raise forms.refusal or _not_served(request, offer)
+        return offer, forms
 
     async def _find_offer(self, model_id: str) -> Offer:
         offer = self._catalog.find(model_id)
@@ -164,18 +168,18 @@ class CallQuote(msgspec.Struct, frozen=True, kw_only=True):
         return max(tokens - self.prompt_tokens, 0) // self.answers
 
 
-def quote_call(request: GatewayRequest, offer: Offer, price: Price) -> CallQuote:
+def quote_call(request: GatewayRequest, forms: Forms, offer: Offer, price: Price) -> CallQuote:
     """Return the worst case of a call: exact for echo, whose usage is known beforehand."""
     explicit = request.output_limit
     default = min(offer.default_output_tokens, offer.max_output_tokens or offer.default_output_tokens)
     limit = default if explicit is None else explicit
-    if all(route.protocol == "echo" for route in offer.routes if route.protocol in request.protocols):
+    if forms.protocols == {"echo"}:
         usage = echo_usage(request, limit)
         exact = exact_quote(price, usage)
         return CallQuote(
             quote=exact, output_tokens_min=exact.output_tokens, prompt_tokens=usage.prompt_tokens, answers=1
         )
-    worst = quote(price, prompt_tokens_max=request.prompt_tokens_max, output_tokens=limit, answers=request.answers)
+    worst = quote(price, prompt_tokens_max=forms.prompt_tokens_max, output_tokens=limit, answers=request.answers)
     return CallQuote(
         quote=worst,
         output_tokens_min=min(offer.min_output_tokens, limit) if explicit is None else limit,
@@ -186,6 +190,7 @@ def quote_call(request: GatewayRequest, offer: Offer, price: Price) -> CallQuote
 
 def _admitted(
     request: GatewayRequest,
+    forms: Forms,
     origin: CallOrigin,
     caller: Caller,
     offer: Offer,
@@ -205,6 +210,7 @@ def _admitted(
         began_at=origin.began_at,
         caller=caller,
         offer=offer,
+        forms=forms,
         price=price,
         held_nano=placement.amount_nano,
         output_limit=limit,

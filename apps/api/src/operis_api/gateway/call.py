@@ -17,7 +17,6 @@ from operis_api.gateway.upstreams import AttemptFailed
 from operis_api.kit.errors import DomainError
 from operis_api.ledger.holds import Holds, Rates, Settled, Settlement
 
-ATTEMPTS_MAX = 2
 log = structlog.get_logger()
 
 
@@ -57,7 +56,7 @@ class Call:
 
     async def routes(self) -> AsyncIterator[Route]:
         """Yield the upstreams to try, at most two, until a failure that another one would only repeat."""
-        for route in self.admitted.offer.routes_in_order(self.request.protocols)[:ATTEMPTS_MAX]:
+        for route in self.admitted.forms.list_routes(self.admitted.offer):
             self._route = route
             self._attempt_began_at = time.monotonic()
             yield route

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 
 from operis_api.catalog.offers import Route
 from operis_api.gateway.admission import Admissions, CallOrigin
-from operis_api.gateway.call import ATTEMPTS_MAX, Call
-from operis_api.gateway.dialects import AnswerMeter, GatewayRequest, StreamMeter
+from operis_api.gateway.call import Call
+from operis_api.gateway.dialects import AnswerMeter, Form, GatewayRequest, StreamMeter
 from operis_api.gateway.errors import SettlementUnknown, StreamTooLong, UpstreamFailed
 from operis_api.gateway.live import LiveCalls
 from operis_api.gateway.relay import Client, Relay
@@ -69,9 +69,9 @@ class Chat:
 
     async def count_tokens(self, request: GatewayRequest, caller: Caller) -> bytes:
         """Say what a prompt would count as. It is free: there is no hold, so the caller must be freshly read."""
-        offer = await self._admissions.choose(request, caller)
+        offer, forms = await self._admissions.choose(request, caller)
         refusal: DomainError = UpstreamFailed("The model's provider failed; try again.")
-        for route in offer.routes_in_order(request.protocols)[:ATTEMPTS_MAX]:
+        for route in forms.list_routes(offer):
             try:
                 reply = await self._protocols[route.protocol].open(route, request, output_limit=None)
                 try:
@@ -110,9 +110,10 @@ class Chat:
 
     async def _read_answer(self, call: Call) -> tuple[AnswerMeter, bytes]:
         async for route in call.routes():
-            meter = call.request.answer_meter()
+            form = call.admitted.forms[route.protocol]
+            meter = form.answer_meter()
             try:
-                reply = await self._open(call, route)
+                reply = await self._open(call, route, form)
                 try:
                     body = await reply.read()
                 finally:
@@ -130,9 +131,10 @@ class Chat:
     async def _open_stream(self, call: Call) -> tuple[Reply, AsyncIterator[bytes], StreamMeter, bytes]:
         """Return a stream whose first bytes have come: until then another upstream may still be tried."""
         async for route in call.routes():
-            meter = call.request.stream_meter()
+            form = call.admitted.forms[route.protocol]
+            meter = form.stream_meter()
             try:
-                reply = await self._open(call, route)
+                reply = await self._open(call, route, form)
                 chunks = aiter(reply.chunks())
                 first = await anext(chunks, b"")
                 out = meter.feed(first)
@@ -146,6 +148,5 @@ class Chat:
             return reply, chunks, meter, out
         raise call.refusal
 
-    async def _open(self, call: Call, route: Route) -> Reply:
-        protocol = self._protocols[route.protocol]
-        return await protocol.open(route, call.request, output_limit=call.admitted.output_limit)
+    async def _open(self, call: Call, route: Route, form: Form) -> Reply:
+        return await self._protocols[route.protocol].open(route, form, output_limit=call.admitted.output_limit)

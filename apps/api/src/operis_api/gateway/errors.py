@@ -21,6 +21,19 @@ class DialectNotServed(DomainError):
     status, code, title = 400, "dialect_not_served", "The model is not served in this dialect."
 
 
+class NotTranslatable(DomainError):
+    """The model's upstreams speak another dialect, in which a field of the request cannot be said."""
+
+    status, code, title = 400, "not_translatable", "The model's provider speaks a dialect that cannot say this."
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            f"{field}: the model's provider speaks another dialect, which cannot express it. Leave it out, or choose "
+            f"another model.",
+            param=field,
+        )
+
+
 class CallerSuspended(DomainError):
     status, code, title = 403, "suspended", "The account is suspended."
 

@@ -100,20 +100,11 @@ class StreamMeter(Meter, ABC):
         return whole
 
 
-class GatewayRequest(ABC):
-    """One decoded request, with the bytes it came from."""
+class Form(ABC):
+    """A request as upstreams of one protocol read it, and what reads their answers."""
 
-    dialect: ClassVar[Dialect]
-    protocols: ClassVar[frozenset[str]]
-    """Of the upstreams that can serve it."""
-    upstream_path: ClassVar[str]
+    upstream_path: str
     """Below an upstream's base URL."""
-    body: bytes
-    model: str
-    streamed: bool = False
-    answers: int = 1
-    output_limit: int | None = None
-    """None where the caller set none."""
 
     @property
     @abstractmethod
@@ -137,6 +128,20 @@ class GatewayRequest(ABC):
     def forwarded_headers(self) -> dict[str, str]:
         """Return the caller's headers that an upstream has to know."""
         return {}
+
+
+class GatewayRequest(Form):
+    """One decoded request, with the bytes it came from: the form that upstreams of its own dialect read."""
+
+    dialect: ClassVar[Dialect]
+    protocols: ClassVar[frozenset[str]]
+    """Of the upstreams that speak its dialect."""
+    body: bytes
+    model: str
+    streamed: bool = False
+    answers: int = 1
+    output_limit: int | None = None
+    """None where the caller set none."""
 
     def message_texts(self) -> list[str]:
         """Return the text of each message, for the built-in model."""

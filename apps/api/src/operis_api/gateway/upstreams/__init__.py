@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from operis_api.catalog.offers import Route
-from operis_api.gateway.dialects import GatewayRequest
+from operis_api.gateway.dialects import Form
 from operis_api.kit.errors import DomainError
 
 
@@ -35,6 +35,6 @@ class Reply(Protocol):
 
 
 class Protocolled(Protocol):
-    async def open(self, route: Route, request: GatewayRequest, *, output_limit: int | None) -> Reply:
+    async def open(self, route: Route, request: Form, *, output_limit: int | None) -> Reply:
         """Send the request and return once the upstream has accepted it; raises `AttemptFailed`."""
         ...

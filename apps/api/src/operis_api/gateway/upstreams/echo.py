@@ -10,7 +10,7 @@ import msgspec
 
 from operis_api.catalog.offers import Route
 from operis_api.catalog.pricing import Meters
-from operis_api.gateway.dialects import GatewayRequest
+from operis_api.gateway.dialects import Form, GatewayRequest
 from operis_api.gateway.dialects.anthropic.refusing import ANTHROPIC
 from operis_api.gateway.dialects.anthropic.request import CountRequest
 from operis_api.gateway.upstreams import Reply
@@ -19,8 +19,9 @@ _WORDS = re.compile(r"\s*\S+\s*|\s+")
 
 
 class EchoProtocol:
-    async def open(self, route: Route, request: GatewayRequest, *, output_limit: int | None) -> Reply:
+    async def open(self, route: Route, request: Form, *, output_limit: int | None) -> Reply:
         assert route.protocol == "echo", "other protocols have their own files"
+        assert isinstance(request, GatewayRequest), "it speaks every dialect"
         if isinstance(request, CountRequest):
             return _CountedEcho(request, 0)
         limit = request.output_limit if output_limit is None else output_limit

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from operis_api.catalog.offers import Route
-from operis_api.gateway.dialects import GatewayRequest
+from operis_api.gateway.dialects import Form
 from operis_api.gateway.errors import UpstreamBusy, UpstreamFailed, UpstreamRefused
 from operis_api.gateway.upstreams import AttemptFailed
 from operis_api.kit.network import AddressRefused, GuardedResolver, Network, is_allowed
@@ -46,7 +46,7 @@ class HttpProtocol(ABC):
     def credential_headers(self, api_key: str) -> dict[str, str]:
         """Return the headers by which the protocol knows its callers."""
 
-    async def open(self, route: Route, request: GatewayRequest, *, output_limit: int | None) -> "HttpReply":
+    async def open(self, route: Route, request: Form, *, output_limit: int | None) -> "HttpReply":
         headers = {**self.credential_headers(route.api_key), **request.forwarded_headers()}
         body = request.forwarded_body(route, output_limit)
         response = await self._send("POST", route.base_url, request.upstream_path, headers, body)

@@ -229,15 +229,22 @@ def _add_cost(answer: bytes, usage: Meters, cost: str) -> bytes:
     """
     members = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
     given = members.get("usage", ABSENT)
-    reported = msgspec.json.decode(given, type=dict[str, msgspec.Raw]) if is_object(given) else _usage_object(usage)
-    members["usage"] = encode_raw({**reported, "cost": cost})
+    if is_object(given):
+        reported = msgspec.json.decode(given, type=dict[str, msgspec.Raw])
+        members["usage"] = encode_raw({**reported, "cost": cost})
+    else:
+        members["usage"] = encode_raw(usage_object(usage, cost))
     return msgspec.json.encode(members)
 
 
-def _usage_object(usage: Meters) -> dict[str, object]:
+def usage_object(usage: Meters, cost: str | None) -> dict[str, object]:
+    """Return a usage object made from meters."""
+    details = {"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}
     return {
-        "input_tokens": usage.input,
+        "input_tokens": usage.input + usage.audio_input,
         "cache_creation_input_tokens": usage.cache_write_5m + usage.cache_write_1h,
         "cache_read_input_tokens": usage.cached_input,
         "output_tokens": usage.completion_tokens,
+        **details,
+        **({} if cost is None else {"cost": cost}),
     }

@@ -100,7 +100,7 @@ class _PromptRequest(GatewayRequest):
 class MessagesRequest(_PromptRequest):
     """One request to /v1/messages. Its output limit is always the caller's own."""
 
-    upstream_path: ClassVar[str] = "/v1/messages"
+    upstream_path = "/v1/messages"
 
     def __init__(self, body: bytes, headers: Mapping[bytes, bytes]) -> None:
         super().__init__(body, headers)
@@ -122,7 +122,7 @@ class MessagesRequest(_PromptRequest):
 class CountRequest(_PromptRequest):
     """One request to /v1/messages/count_tokens. Counting costs nothing."""
 
-    upstream_path: ClassVar[str] = "/v1/messages/count_tokens"
+    upstream_path = "/v1/messages/count_tokens"
 
     def answer_meter(self) -> CountMeter:
         return CountMeter(self.prompt_tokens_estimate)

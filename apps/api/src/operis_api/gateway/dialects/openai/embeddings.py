@@ -51,7 +51,7 @@ class EmbeddingsRequest(GatewayRequest):
 
     dialect: ClassVar[Dialect] = OPENAI
     protocols: ClassVar[frozenset[str]] = frozenset({"openai"})
-    upstream_path: ClassVar[str] = "/embeddings"
+    upstream_path = "/embeddings"
 
     def __init__(self, body: bytes) -> None:
         """Raise `InvalidBody` where the fields we need are missing or of another type."""

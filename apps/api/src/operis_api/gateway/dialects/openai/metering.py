@@ -217,15 +217,20 @@ def add_cost(answer: bytes, usage: Meters, cost: str) -> bytes:
         reported["cost"] = encode_raw(cost)
         members["usage"] = encode_raw(reported)
     else:
-        members["usage"] = encode_raw(_usage_object(usage, cost))
+        members["usage"] = encode_raw(usage_object(usage, cost))
     return msgspec.json.encode(members)
 
 
-def _usage_object(usage: Meters, cost: str) -> dict[str, object]:
+def usage_object(usage: Meters, cost: str | None) -> dict[str, object]:
+    """Return a usage object made from meters."""
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
-    return {
+    made: dict[str, object] = {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "cost": cost,
     }
+    if usage.cached_input:
+        made["prompt_tokens_details"] = {"cached_tokens": usage.cached_input}
+    if usage.reasoning:
+        made["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
+    return made if cost is None else {**made, "cost": cost}

@@ -24,7 +24,10 @@ from operis_api.gateway.errors import InvalidBody
 ANSWERS_MAX = 128
 IMAGE_TOKENS_MAX = 2_000
 """More than any size of image costs by OpenAI's tile formula (85 + 170 for each of at most 8 tiles)."""
+FILE_TOKENS_MAX = 200_000
+"""A file's pages count as text and as image; neither can be told from its bytes, so one may fill a whole context."""
 _IMAGE = re.compile(rb'"image_url"\s*:')
+_FILE = re.compile(rb'"type"\s*:\s*"file"')
 
 
 class _ChatFields(msgspec.Struct, kw_only=True):
@@ -45,7 +48,7 @@ class ChatRequest(GatewayRequest):
 
     dialect: ClassVar[Dialect] = OPENAI
     protocols: ClassVar[frozenset[str]] = frozenset({"openai", "echo"})
-    upstream_path: ClassVar[str] = "/chat/completions"
+    upstream_path = "/chat/completions"
 
     def __init__(self, body: bytes) -> None:
         """Raise `InvalidBody` where the fields we need are missing or of another type."""
@@ -75,7 +78,9 @@ class ChatRequest(GatewayRequest):
 
         The bytes of the JSON around the text cover what a provider adds for each message.
         """
-        return len(self.body) + IMAGE_TOKENS_MAX * len(_IMAGE.findall(unescape(self.body)))
+        body = unescape(self.body)
+        images, files = len(_IMAGE.findall(body)), len(_FILE.findall(body))
+        return len(self.body) + IMAGE_TOKENS_MAX * images + FILE_TOKENS_MAX * files
 
     @property
     def prompt_tokens_estimate(self) -> int:
