@@ -30,6 +30,7 @@ from operis_client.models import (
     OrganizationView,
     Overview,
     Page,
+    PlanMultiplier,
     PlanRow,
     Price,
     PriceTier,
@@ -618,6 +619,23 @@ class AsyncOperis:
                 effective_from=effective_from,
             ),
         )
+
+    async def list_multipliers(self) -> Page[PlanMultiplier]:
+        return await self._call("GET", "/api/v1/admin/multipliers", Page[PlanMultiplier])
+
+    async def set_multiplier(
+        self, *, plan_id: str, multiplier: str, model_id: str | UnsetType = UNSET
+    ) -> PlanMultiplier:
+        """Say what a plan pays of a model's prices, or of all prices: a decimal like 0.8, or a fraction like 1/3."""
+        return await self._call(
+            "POST",
+            "/api/v1/admin/multipliers",
+            PlanMultiplier,
+            content=transport.body(plan_id=plan_id, model_id=model_id, multiplier=multiplier),
+        )
+
+    async def remove_multiplier(self, multiplier_id: str) -> None:
+        await self._call("DELETE", f"/api/v1/admin/multipliers/{multiplier_id}", type(None))
 
     async def list_admin_requests(
         self,

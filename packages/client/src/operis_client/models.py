@@ -258,6 +258,8 @@ class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
     price_effective_from: datetime
     price_from_prompt_tokens: int
     """Where the tier begins that its prompt reached: 0 is the version's own prices."""
+    multiplier: str
+    """What the plan paid of the prices, like 0.8 or 1/3: the meters' sum times this, rounded up, is the charge."""
     meters: list[MeterLine]
     attempts: list[Attempt]
     burnt: list[BurntGrant]
@@ -301,6 +303,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     per_request: str | None
     """Credits per million requests."""
     tiers: list[ModelTier]
+    multiplier: str
+    """What the organization's plan pays of these prices, like 0.8 or 1/3."""
     effective_from: datetime
 
 
@@ -342,6 +346,17 @@ class PlanRow(Limits, frozen=True, kw_only=True):
     welcome_grant: str
     free_window_amount: str
     free_window_seconds: int
+    created_at: datetime
+
+
+class PlanMultiplier(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan pays of a model's prices; without a model, of those of all that have none of their own."""
+
+    id: str
+    plan_id: str
+    plan_name: str
+    model_id: str | None
+    multiplier: str
     created_at: datetime
 
 

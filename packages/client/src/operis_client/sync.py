@@ -30,6 +30,7 @@ from operis_client.models import (
     OrganizationView,
     Overview,
     Page,
+    PlanMultiplier,
     PlanRow,
     Price,
     PriceTier,
@@ -618,6 +619,23 @@ class Operis:
                 effective_from=effective_from,
             ),
         )
+
+    def list_multipliers(self) -> Page[PlanMultiplier]:
+        return self._call("GET", "/api/v1/admin/multipliers", Page[PlanMultiplier])
+
+    def set_multiplier(
+        self, *, plan_id: str, multiplier: str, model_id: str | UnsetType = UNSET
+    ) -> PlanMultiplier:
+        """Say what a plan pays of a model's prices, or of all prices: a decimal like 0.8, or a fraction like 1/3."""
+        return self._call(
+            "POST",
+            "/api/v1/admin/multipliers",
+            PlanMultiplier,
+            content=transport.body(plan_id=plan_id, model_id=model_id, multiplier=multiplier),
+        )
+
+    def remove_multiplier(self, multiplier_id: str) -> None:
+        self._call("DELETE", f"/api/v1/admin/multipliers/{multiplier_id}", type(None))
 
     def list_admin_requests(
         self,

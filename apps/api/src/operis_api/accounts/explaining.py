@@ -1,6 +1,7 @@
 """A charge explained: the hold, the attempts, meters x price version, grants burnt and ledger lines of one request."""
 
 from datetime import datetime
+from fractions import Fraction
 from typing import cast
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from operis_api.access.identity import Identity
 from operis_api.catalog.offers import resolve_price
 from operis_api.catalog.pricing import METERS, PICO_PER_NANO, Meters, Tier
-from operis_api.kit.money import format_micro, format_nano
+from operis_api.kit.money import format_micro, format_nano, format_ratio
 from operis_api.ledger.wallets import list_posting_entries, read_grant_sources
 from operis_api.usage.presenting import show_request
 from operis_api.usage.records import RecordRow, read_record
@@ -55,6 +56,7 @@ class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
     price_id: UUID
     price_effective_from: datetime
     price_from_prompt_tokens: int
+    multiplier: str
     meters: list[MeterLine]
     attempts: list[Attempt]
     burnt: list[BurntGrant]
@@ -85,6 +87,7 @@ async def explain(session: AsyncSession, row: RecordRow, *, for_operator: bool) 
         price_id=price.id,
         price_effective_from=price.effective_from,
         price_from_prompt_tokens=tier.from_prompt_tokens,
+        multiplier=format_ratio(Fraction(record.multiplier_numerator, record.multiplier_denominator)),
         meters=_meter_lines(usage, tier),
         attempts=[_attempt(attempt, nth, for_operator=for_operator) for nth, attempt in enumerate(record.attempts)],
         burnt=[
@@ -106,7 +109,7 @@ async def explain(session: AsyncSession, row: RecordRow, *, for_operator: bool) 
 
 
 def _meter_lines(usage: Meters, tier: Tier) -> list[MeterLine]:
-    """Return the meters that count, each exact to the picocredit; their sum, rounded up, is the charge."""
+    """Return the meters that count, exact to the picocredit; their sum, multiplied and rounded up, is the charge."""
     lines: list[MeterLine] = []
     for meter in METERS:
         quantity, rate = cast("int", getattr(usage, meter)), cast("int", getattr(tier.sale, meter))

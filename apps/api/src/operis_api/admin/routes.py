@@ -2,7 +2,7 @@
 
 from litestar import Router
 
-from operis_api.admin import books, corrections, models, overview, plans, prices, upstreams, users
+from operis_api.admin import books, corrections, models, multipliers, overview, plans, prices, upstreams, users
 
 router = Router(
     "/admin",
@@ -15,6 +15,7 @@ router = Router(
         upstreams.router,
         models.router,
         prices.router,
+        multipliers.router,
     ],
     tags=["admin"],
 )

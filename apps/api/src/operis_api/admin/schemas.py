@@ -74,6 +74,21 @@ class UpdatePlanBody(LimitsBody, frozen=True, kw_only=True, forbid_unknown_field
     free_window_seconds: int | UnsetType = UNSET
 
 
+class PlanMultiplier(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    plan_id: UUID
+    plan_name: str
+    model_id: str | None
+    multiplier: str
+    created_at: datetime
+
+
+class SetMultiplierBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    plan_id: UUID
+    model_id: str | None = None
+    multiplier: str
+
+
 class LedgerCheck(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     findings: list[str]

@@ -9,13 +9,14 @@ import random
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from fractions import Fraction
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from operis_api.catalog.pricing import METERS, Meters, Price, Tier
+from operis_api.catalog.pricing import METERS, ONE, Meters, Price, Tier
 from operis_api.kit.encryption import Vault
 from operis_api.kit.sessions import Sessions
 from operis_db import catalog as tables
@@ -80,10 +81,18 @@ class Catalog:
         self._loading = asyncio.Lock()
         self.version = 0
         self.offers: dict[str, Offer] = {}
+        self._multipliers: dict[tuple[UUID, str | None], Fraction] = {}
 
     def find(self, model_id: str) -> Offer | None:
         """Return the model, whose first price may yet have to begin."""
         return self.offers.get(model_id)
+
+    def multiplier(self, plan_id: UUID | None, model_id: str) -> Fraction:
+        """Return what a plan pays of a model's prices: what is said for the model, else for the plan, else all."""
+        if plan_id is None:
+            return ONE
+        own = self._multipliers.get((plan_id, model_id))
+        return self._multipliers.get((plan_id, None), ONE) if own is None else own
 
     def list_offered(self) -> list[tuple[Offer, Price]]:
         """Return the models that can be called now, by id, with the price in force."""
@@ -97,7 +106,12 @@ class Catalog:
             version = await session.scalar(select(tables.CatalogVersion.version))
             if version == self.version or version is None:
                 return
-            self.offers = {offer.id: offer for offer in await self._load(session)}
+            offers = {offer.id: offer for offer in await self._load(session)}
+            multipliers = (await session.scalars(select(tables.PlanMultiplier))).all()
+            self.offers = offers
+            self._multipliers = {
+                (row.plan_id, row.model_id): Fraction(row.numerator, row.denominator) for row in multipliers
+            }
             self.version = version
 
     async def _load(self, session: AsyncSession) -> list[Offer]:

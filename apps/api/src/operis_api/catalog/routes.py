@@ -1,26 +1,34 @@
 """The models on offer with the prices in force."""
 
+from fractions import Fraction
 from typing import TypedDict, cast
 
 from litestar import Router, get
 from litestar.datastructures import State
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from operis_api.access.identity import Identity
 from operis_api.catalog.offers import Catalog, Offer
 from operis_api.catalog.pricing import Price, Tier
 from operis_api.catalog.schemas import Model, ModelTier
-from operis_api.kit.money import format_micro
+from operis_api.kit.money import format_micro, format_ratio
 from operis_api.kit.paging import Page
+from operis_db.people import Organization
 
 
 @get("/", opt={"permission": "models.view"}, operation_id="list_models")
-async def list_models(state: State) -> Page[Model]:
-    """List every model on offer, by id, with its prices in credits per million units."""
+async def list_models(identity: Identity, session: AsyncSession, state: State) -> Page[Model]:
+    """List every model on offer, by id, with its prices in credits per million units and what the plan pays of them."""
     catalog = cast("Catalog", state["catalog"])
+    plan_id = await session.scalar(select(Organization.plan_id).where(Organization.id == identity.organization_id))
     await catalog.refresh()
-    return Page(items=[_model(offer, price) for offer, price in catalog.list_offered()])
+    return Page(
+        items=[_model(offer, price, catalog.multiplier(plan_id, offer.id)) for offer, price in catalog.list_offered()]
+    )
 
 
-def _model(offer: Offer, price: Price) -> Model:
+def _model(offer: Offer, price: Price, multiplier: Fraction) -> Model:
     return Model(
         id=offer.id,
         name=offer.name,
@@ -29,6 +37,7 @@ def _model(offer: Offer, price: Price) -> Model:
         default_output_tokens=offer.default_output_tokens,
         **_rates(price.base),
         tiers=[ModelTier(from_prompt_tokens=tier.from_prompt_tokens, **_rates(tier)) for tier in price.tiers[1:]],
+        multiplier=format_ratio(multiplier),
         effective_from=price.effective_from,
     )
 

@@ -38,4 +38,5 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     image: str | None
     per_request: str | None
     tiers: list[ModelTier]
+    multiplier: str
     effective_from: datetime

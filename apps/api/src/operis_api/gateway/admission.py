@@ -1,6 +1,7 @@
 """From a request to its hold: what the call may cost at most, and whether the wallet covers it."""
 
 from datetime import UTC, datetime
+from fractions import Fraction
 from uuid import UUID
 
 import msgspec
@@ -47,6 +48,8 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     offer: Offer
     forms: Forms
     price: Price
+    multiplier: Fraction
+    """Of the caller's plan."""
     held_nano: int
     output_limit: int | None
     """The limit we set because the caller set none; None where the caller did."""
@@ -78,7 +81,7 @@ class Admissions:
             price = offer.price_at(datetime.now(UTC))
             if price is None:
                 raise UnknownModel(f"The model {request.model} has no price yet.", model=request.model)
-            quoted = quote_call(request, forms, offer, price)
+            quoted = quote_call(request, forms, offer, price, self._catalog.multiplier(caller.plan_id, offer.id))
             placement = await self._holds.place(self._hold_request(request, origin, caller, price, quoted))
             match placement.decision:
                 case "held":
@@ -137,6 +140,8 @@ class Admissions:
             model_id=price.model_id,
             price_id=price.id,
             catalog_version=self._catalog.version,
+            multiplier_numerator=quoted.quote.multiplier.numerator,
+            multiplier_denominator=quoted.quote.multiplier.denominator,
             quote_nano=quoted.quote.nano,
             floor_nano=quoted.nano_min,
             quote_tokens=quoted.tokens_for(quoted.quote.output_tokens),
@@ -168,18 +173,24 @@ class CallQuote(msgspec.Struct, frozen=True, kw_only=True):
         return max(tokens - self.prompt_tokens, 0) // self.answers
 
 
-def quote_call(request: GatewayRequest, forms: Forms, offer: Offer, price: Price) -> CallQuote:
+def quote_call(request: GatewayRequest, forms: Forms, offer: Offer, price: Price, multiplier: Fraction) -> CallQuote:
     """Return the worst case of a call: exact for echo, whose usage is known beforehand."""
     explicit = request.output_limit
     default = min(offer.default_output_tokens, offer.max_output_tokens or offer.default_output_tokens)
     limit = default if explicit is None else explicit
     if forms.protocols == {"echo"}:
         usage = echo_usage(request, limit)
-        exact = exact_quote(price, usage)
+        exact = exact_quote(price, usage, multiplier)
         return CallQuote(
             quote=exact, output_tokens_min=exact.output_tokens, prompt_tokens=usage.prompt_tokens, answers=1
         )
-    worst = quote(price, prompt_tokens_max=forms.prompt_tokens_max, output_tokens=limit, answers=request.answers)
+    worst = quote(
+        price,
+        prompt_tokens_max=forms.prompt_tokens_max,
+        output_tokens=limit,
+        answers=request.answers,
+        multiplier=multiplier,
+    )
     return CallQuote(
         quote=worst,
         output_tokens_min=min(offer.min_output_tokens, limit) if explicit is None else limit,
@@ -212,6 +223,7 @@ def _admitted(
         offer=offer,
         forms=forms,
         price=price,
+        multiplier=quoted.quote.multiplier,
         held_nano=placement.amount_nano,
         output_limit=limit,
         lowered=lowered,

@@ -88,7 +88,7 @@ class Call:
         settled = await self._settle(
             outcome=outcome,
             usage=usage,
-            charge_nano=charge(price, usage),
+            charge_nano=charge(price, usage, self.admitted.multiplier),
             cost_nano=upstream_cost(price, usage),
             http_status=200,
             finish_reason=meter.finish_reason,

@@ -1,6 +1,7 @@
 """Resolving the holds of calls whose process died: delivered tokens are charged once, the rest is released."""
 
 from datetime import UTC, datetime
+from fractions import Fraction
 from uuid import UUID
 
 import msgspec
@@ -34,13 +35,14 @@ def _settlement(hold: LapsedHold, price: Price) -> Settlement:
     """Charge the prompt and what was delivered; a call of which nothing was delivered costs nothing."""
     delivered = hold.output_tokens > 0
     usage = Meters(input=hold.prompt_tokens, output=hold.output_tokens, per_request=1) if delivered else Meters()
+    multiplier = Fraction(hold.multiplier_numerator, hold.multiplier_denominator)
     no_upstream: UUID | None = None
     return Settlement(
         organization_id=hold.organization_id,
         hold_id=hold.id,
         outcome="interrupted",
         # An estimate must not reach beyond what was held: that would be booked as the upstream's doing.
-        charge_nano=min(charge(price, usage), hold.amount_nano),
+        charge_nano=min(charge(price, usage, multiplier), hold.amount_nano),
         cost_nano=upstream_cost(price, usage),
         upstream_id=no_upstream,
         http_status=200 if delivered else 500,

@@ -1,11 +1,15 @@
 """Money and prices as text: exact decimal strings outside, integers inside, never a float between."""
 
 import re
+from fractions import Fraction
 
 from operis_api.kit.errors import InvalidField
 
 NANO = 1_000_000_000
 MICRO = 1_000_000
+RATIO_MAX = 1000
+RATIO_PART_MAX = 1_000_000
+_RATIO = re.compile(r"(\d{1,7})/(\d{1,7})", re.ASCII)
 _DECIMAL = re.compile(r"(-?)(\d{1,10})(?:\.(\d+))?", re.ASCII)
 
 
@@ -30,6 +34,26 @@ def parse_micro(field: str, text: str) -> int:
     if price < 0:
         raise InvalidField(field, "a price cannot be negative.")
     return price
+
+
+def format_ratio(ratio: Fraction) -> str:
+    """Write an exact factor: 4/5 -> "0.8", and 1/3 -> "1/3", which no decimal is."""
+    micro = ratio * MICRO
+    return format_micro(micro.numerator) if micro.denominator == 1 else f"{ratio.numerator}/{ratio.denominator}"
+
+
+def parse_ratio(field: str, text: str) -> Fraction:
+    """Read an exact factor of 0 to 1000, as a decimal or a fraction, or raise `InvalidField`."""
+    parts = _RATIO.fullmatch(text)
+    if parts is None:
+        ratio = Fraction(_parse(field, text, 6), MICRO)
+    elif 0 < int(parts[2]) <= RATIO_PART_MAX and int(parts[1]) <= RATIO_PART_MAX:
+        ratio = Fraction(int(parts[1]), int(parts[2]))
+    else:
+        raise InvalidField(field, f"write a fraction of 0 to {RATIO_PART_MAX} over 1 to {RATIO_PART_MAX}.")
+    if not 0 <= ratio <= RATIO_MAX:
+        raise InvalidField(field, f"use 0 to {RATIO_MAX}.")
+    return ratio
 
 
 def _format(amount: int, decimals: int) -> str:
