@@ -588,17 +588,20 @@ BEGIN
         INSERT INTO usage_records SELECT * FROM unnest(records);
         INSERT INTO spending AS s (organization_id, subject_id, spent_nano, day, day_nano, week, week_nano, month,
                 month_nano, requests, errors, last_used_at, last_address, last_agent, last_model)
-            SELECT r.organization_id, x.subject, sum(r.charge_nano), z.day, sum(r.charge_nano), z.week,
-                sum(r.charge_nano), z.month, sum(r.charge_nano), count(*), count(*) FILTER (WHERE r.outcome = 'failed'),
-                (array_agg(r.created_at))[1], (array_agg(r.client_address))[1], (array_agg(r.client_agent))[1],
-                (array_agg(r.model_id))[1]
-            FROM unnest(records) r
-            JOIN organizations o ON o.id = r.organization_id
+            SELECT u.organization_id, u.subject, u.spent, z.day, u.spent, z.week, u.spent, z.month, u.spent,
+                u.requests, u.errors, u.used_at, u.address, u.agent, u.model
+            FROM (
+                SELECT r.organization_id, x.subject, sum(r.charge_nano)::bigint AS spent, count(*) AS requests,
+                    count(*) FILTER (WHERE r.outcome = 'failed') AS errors, max(r.created_at) AS used_at,
+                    max(r.client_address) AS address, max(r.client_agent) AS agent, max(r.model_id) AS model
+                FROM unnest(records) r
+                CROSS JOIN LATERAL (VALUES (r.key_id), (r.user_id), (r.organization_id)) AS x (subject)
+                -- The playground has no key, and a key that belongs to the organization no user.
+                WHERE x.subject IS NOT NULL AND x.subject <> '00000000-0000-0000-0000-000000000000'
+                GROUP BY 1, 2
+            ) u
+            JOIN organizations o ON o.id = u.organization_id
             CROSS JOIN LATERAL windows_of(clock_timestamp(), o.timezone) z
-            CROSS JOIN LATERAL (VALUES (r.key_id), (r.user_id), (r.organization_id)) AS x (subject)
-            -- The playground has no key, and a key that belongs to the organization no user.
-            WHERE x.subject IS NOT NULL AND x.subject <> '00000000-0000-0000-0000-000000000000'
-            GROUP BY r.organization_id, x.subject, z.day, z.week, z.month
             ON CONFLICT (organization_id, subject_id) DO UPDATE
             SET spent_nano = s.spent_nano + excluded.spent_nano,
                 day = excluded.day, week = excluded.week, month = excluded.month,
