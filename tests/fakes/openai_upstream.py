@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 API_KEY = "sk-upstream-secret-1234"
+ANOTHER_KEY = "sk-another-credential-5678"
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Script:
     split_bytes: int | None = None
     """Send the stream in pieces of this size, wherever that cuts."""
     raw_answer: bytes | None = None
+    limited_keys: dict[str, str] = field(default_factory=dict[str, str])
+    """Credentials that are answered 429, with this Retry-After."""
 
 
 class OpenAIUpstream:
@@ -43,10 +46,13 @@ class OpenAIUpstream:
         self.script = Script()
         self.calls: list[dict[str, Any]] = []
         self.base_url = ""
+        self.keys_used: list[str] = []
+        self.limited = 0
+        """How often a limited credential was refused."""
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Authorization") != f"Bearer {API_KEY}":
-            return web.json_response({"error": {"message": "Incorrect API key provided"}}, status=401)
+        if refusal := self._refuse_credential(request):
+            return refusal
         body = await request.json()
         self.calls.append(body)
         script = self.script
@@ -94,6 +100,16 @@ class OpenAIUpstream:
         data = [{"object": "embedding", "index": nth, "embedding": [0.5, -0.25]} for nth, _ in enumerate(texts)]
         usage = {"usage": {"prompt_tokens": 11, "total_tokens": 11}} if script.usage else {}
         return web.json_response({"object": "list", "data": data, "model": body["model"], **usage})
+
+    def _refuse_credential(self, request: web.Request) -> web.Response | None:
+        credential = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.keys_used.append(credential)
+        if wait := self.script.limited_keys.get(credential):
+            self.limited += 1
+            return web.json_response({"error": {"message": "Slow down"}}, status=429, headers={"Retry-After": wait})
+        if credential not in {API_KEY, ANOTHER_KEY}:
+            return web.json_response({"error": {"message": "Incorrect API key provided"}}, status=401)
+        return None
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization") != f"Bearer {API_KEY}":

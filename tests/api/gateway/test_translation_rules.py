@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operis_api.catalog.offers import Offer, Route
+from operis_api.catalog.offers import Credential, Offer, Route
 from operis_api.gateway.dialects import GatewayRequest, StreamMeter
 from operis_api.gateway.dialects.anthropic.request import MessagesRequest
 from operis_api.gateway.dialects.openai.request import ChatRequest
@@ -221,12 +221,14 @@ def test_an_answer_there_and_back_is_the_same(message: Json) -> None:
 
 
 def offer_of(protocol: str) -> Offer:
+    nobody = Credential(UUID(int=1), "")
     route = Route(
         upstream_id=UUID(int=1),
         upstream_name="fake",
         protocol=protocol,
         base_url="http://upstream.test",
-        api_key="",
+        credential=nobody,
+        credentials=(nobody,),
         upstream_model="real",
         weight=1,
         priority=1,

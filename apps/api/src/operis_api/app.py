@@ -24,8 +24,10 @@ from operis_api.gateway.admission import Admissions
 from operis_api.gateway.chat import Chat
 from operis_api.gateway.door import answer_gateway_error
 from operis_api.gateway.live import LiveCalls
+from operis_api.gateway.upstreams import Protocolled
 from operis_api.gateway.upstreams.anthropic import AnthropicProtocol
 from operis_api.gateway.upstreams.echo import EchoProtocol
+from operis_api.gateway.upstreams.health import Health
 from operis_api.gateway.upstreams.http import HttpProtocol
 from operis_api.gateway.upstreams.openai import OpenAiProtocol
 from operis_api.jobs import list_jobs, run_job
@@ -135,8 +137,10 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
     keyring = KeyRing(sessions, signer, pepper)
     holds = Holds(settings.database_url, APP_ROLE)
     live = LiveCalls(holds)
+    upstream_health = Health()
     networks = settings.upstream_allowed_networks
     over_http: dict[str, HttpProtocol] = {"openai": OpenAiProtocol(networks), "anthropic": AnthropicProtocol(networks)}
+    protocols: dict[str, Protocolled] = {**over_http, "echo": EchoProtocol()}
     app.state.update(
         settings=settings,
         sessions=sessions,
@@ -146,9 +150,10 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         catalog=catalog,
         keys=keyring,
         protocols=over_http,
-        chat=Chat(Admissions(catalog, keyring, holds), holds, live, {**over_http, "echo": EchoProtocol()}),
+        chat=Chat(Admissions(catalog, keyring, holds), holds, live, upstream_health, protocols),
     )
-    tasks = [asyncio.create_task(run_job(job)) for job in list_jobs(sessions, holds)]
+    jobs = list_jobs(sessions, holds, upstream_health, catalog, over_http)
+    tasks = [asyncio.create_task(run_job(job)) for job in jobs]
     tasks.append(asyncio.create_task(live.keep_alive()))
     gc.collect()
     gc.freeze()  # what start-up made lives as long as the process: the collector need not look at it again

@@ -1,14 +1,18 @@
 """Background jobs. Each is idempotent and safe in any number of processes at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 import msgspec
 import structlog
 from sqlalchemy import delete, func, text
 
+from operis_api.catalog.offers import Catalog
 from operis_api.gateway.sweeping import sweep_lapsed_holds
+from operis_api.gateway.upstreams.checking import CHECK_SECONDS, RECORD_SECONDS, check_upstreams, record_health
+from operis_api.gateway.upstreams.health import Health
+from operis_api.gateway.upstreams.http import HttpProtocol
 from operis_api.kit.errors import Unavailable
 from operis_api.kit.sessions import Sessions
 from operis_api.ledger.checking import EVERY_SECONDS, check_books_if_due
@@ -28,7 +32,13 @@ class Job(msgspec.Struct, frozen=True):
     first_after_seconds: float = 0
 
 
-def list_jobs(sessions: Sessions, holds: Holds) -> list[Job]:
+def list_jobs(
+    sessions: Sessions,
+    holds: Holds,
+    upstream_health: Health,
+    catalog: Catalog,
+    protocols: Mapping[str, HttpProtocol],
+) -> list[Job]:
     async def make_partitions() -> None:
         async with sessions.begin() as session:
             await session.execute(text("SELECT make_usage_partitions(:months)"), {"months": PARTITION_MONTHS_AHEAD})
@@ -60,6 +70,8 @@ def list_jobs(sessions: Sessions, holds: Holds) -> list[Job]:
         # After the sweeper has had its turn: holds of a process that died yesterday are no finding.
         Job("check_books", EVERY_SECONDS, lambda: check_books_if_due(sessions), first_after_seconds=EVERY_SECONDS),
         Job("forget_rate_counts", 60, forget_rates),
+        Job("record_upstream_health", RECORD_SECONDS, lambda: record_health(sessions, upstream_health)),
+        Job("check_upstreams", CHECK_SECONDS / 4, lambda: check_upstreams(sessions, catalog, protocols)),
         Job("make_usage_partitions", 6 * 3600, make_partitions),
         Job("forget_idempotent_answers", 3600, forget_answers),
     ]

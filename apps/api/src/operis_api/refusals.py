@@ -119,6 +119,8 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "list_upstreams": (),
     "create_upstream": (InvalidField, admin.NameTaken, *_REPLAY),
     "update_upstream": (InvalidField, admin.NameTaken, admin.UpstreamFixed),
+    "add_upstream_key": (InvalidField, admin.UpstreamFixed),
+    "remove_upstream_key": (),
     "test_upstream": (),
     "list_model_rows": (),
     "create_model": (InvalidField, admin.NameTaken, admin.UpstreamFixed),

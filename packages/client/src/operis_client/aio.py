@@ -477,6 +477,15 @@ class AsyncOperis:
             content=transport.body(name=name, base_url=base_url, api_key=api_key, enabled=enabled),
         )
 
+    async def add_upstream_key(self, upstream_id: str, *, api_key: str) -> Upstream:
+        """Give the upstream a further credential; calls are spread over all of them."""
+        return await self._call(
+            "POST", f"/api/v1/admin/upstreams/{upstream_id}/keys", Upstream, content=transport.body(api_key=api_key)
+        )
+
+    async def remove_upstream_key(self, upstream_id: str, key_id: str) -> Upstream:
+        return await self._call("DELETE", f"/api/v1/admin/upstreams/{upstream_id}/keys/{key_id}", Upstream)
+
     async def test_upstream(self, upstream_id: str) -> UpstreamTest:
         """Ask the upstream for its models now, with its stored key."""
         return await self._call("POST", f"/api/v1/admin/upstreams/{upstream_id}/test", UpstreamTest)

@@ -245,6 +245,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None
     error: str | None
     latency_ms: int
+    usage: dict[str, int]
+    """What it reported, by meter."""
+    cost: str | None
+    """What the upstream asks for it, where that is known; for operators."""
 
 
 class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -374,14 +378,38 @@ class LedgerVerification(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[LedgerCheck]
 
 
+class UpstreamKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A further credential of an upstream."""
+
+    id: str
+    last_four: str
+    created_at: datetime
+
+
+class UpstreamHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """What was last seen of an upstream."""
+
+    state: Literal["unknown", "well", "failing", "resting"]
+    checked_at: datetime | None
+    check_latency_ms: int | None
+    check_error: str | None
+    resting_until: datetime | None
+    failures: int
+    """Calls that failed in a row."""
+    last_error: str | None
+    last_error_at: datetime | None
+
+
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     protocol: Literal["openai", "anthropic", "echo"]
     base_url: str
     api_key_last_four: str
+    further_keys: list[UpstreamKey]
     enabled: bool
     models: int
+    health: UpstreamHealth
     created_at: datetime
 
 

@@ -477,6 +477,15 @@ class Operis:
             content=transport.body(name=name, base_url=base_url, api_key=api_key, enabled=enabled),
         )
 
+    def add_upstream_key(self, upstream_id: str, *, api_key: str) -> Upstream:
+        """Give the upstream a further credential; calls are spread over all of them."""
+        return self._call(
+            "POST", f"/api/v1/admin/upstreams/{upstream_id}/keys", Upstream, content=transport.body(api_key=api_key)
+        )
+
+    def remove_upstream_key(self, upstream_id: str, key_id: str) -> Upstream:
+        return self._call("DELETE", f"/api/v1/admin/upstreams/{upstream_id}/keys/{key_id}", Upstream)
+
     def test_upstream(self, upstream_id: str) -> UpstreamTest:
         """Ask the upstream for its models now, with its stored key."""
         return self._call("POST", f"/api/v1/admin/upstreams/{upstream_id}/test", UpstreamTest)

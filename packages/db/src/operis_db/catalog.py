@@ -39,6 +39,34 @@ class Upstream(Base):
     __table_args__ = (CheckConstraint("protocol IN ('openai', 'anthropic', 'echo')", name="protocol"),)
 
 
+class UpstreamKey(Base):
+    """A further credential of an upstream: calls are spread over all of them."""
+
+    __tablename__ = "upstream_keys"
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    upstream_id: Mapped[UUID] = mapped_column(ForeignKey("upstreams.id"), index=True)
+    api_key_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    api_key_last_four: Mapped[str] = mapped_column(String(4))
+    created_at: Mapped[CreatedAt]
+
+
+class UpstreamHealth(Base):
+    """What was last seen of an upstream: by the check that asks it for its models, and by calls that failed."""
+
+    __tablename__ = "upstream_health"
+    upstream_id: Mapped[UUID] = mapped_column(ForeignKey("upstreams.id"), primary_key=True)
+    checked_at: Mapped[Moment | None]
+    check_ok: Mapped[bool | None]
+    check_latency_ms: Mapped[int | None]
+    check_error: Mapped[str | None] = mapped_column(Text)
+    resting_until: Mapped[Moment | None]
+    """In the process that saw it fail last."""
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    """In a row, there."""
+    last_error: Mapped[str | None] = mapped_column(Text)
+    last_error_at: Mapped[Moment | None]
+
+
 class Model(Base):
     __tablename__ = "models"
     id: Mapped[str] = mapped_column(String(128), primary_key=True)

@@ -47,6 +47,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None
     error: str | None
     latency_ms: int
+    usage: dict[str, int]
+    """What it reported, by meter."""
+    cost: str | None
+    """What the upstream asks for it, where that is known; for operators."""
 
 
 class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,12 +135,15 @@ def _pico(amount: int) -> str:
 
 def _attempt(attempt: dict[str, object], nth: int, *, for_operator: bool) -> Attempt:
     error = cast("str | None", attempt.get("error"))
+    cost = cast("int | None", attempt.get("cost_nano"))
     return Attempt(
         upstream=str(attempt["upstream"]) if for_operator else f"Upstream {nth + 1}",
         upstream_model=str(attempt["upstream_model"]) if for_operator else "",
         status=cast("int | None", attempt.get("status")),
         error=error if for_operator or error is None else "The provider failed.",
         latency_ms=cast("int", attempt.get("latency_ms", 0)),
+        usage=cast("dict[str, int]", attempt.get("usage", {})),
+        cost=format_nano(cost) if for_operator and cost is not None else None,
     )
 
 

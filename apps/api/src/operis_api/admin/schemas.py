@@ -101,14 +101,38 @@ class LedgerVerification(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[LedgerCheck]
 
 
+class UpstreamKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A further credential of an upstream."""
+
+    id: UUID
+    last_four: str
+    created_at: datetime
+
+
+class UpstreamHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """What was last seen of an upstream."""
+
+    state: Literal["unknown", "well", "failing", "resting"]
+    checked_at: datetime | None
+    check_latency_ms: int | None
+    check_error: str | None
+    resting_until: datetime | None
+    failures: int
+    """Calls that failed in a row."""
+    last_error: str | None
+    last_error_at: datetime | None
+
+
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     name: str
     protocol: Literal["openai", "anthropic", "echo"]
     base_url: str
     api_key_last_four: str
+    further_keys: list[UpstreamKey]
     enabled: bool
     models: int
+    health: UpstreamHealth
     created_at: datetime
 
 
@@ -124,6 +148,10 @@ class UpdateUpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     base_url: str | UnsetType = UNSET
     api_key: str | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
+
+
+class AddUpstreamKeyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    api_key: str
 
 
 class UpstreamTest(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,9 +5,8 @@ answers catalog_changed to a process that has an older one; that process then lo
 """
 
 import asyncio
-import random
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from uuid import UUID
@@ -32,14 +31,23 @@ _FALLBACKS = {
 }
 
 
+class Credential(msgspec.Struct, frozen=True):
+    """One of an upstream's credentials; the first has the upstream's id."""
+
+    id: UUID
+    api_key: str
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to serve a model: an upstream, its credential, and the model's name there."""
+    """One way to serve a model: an upstream, its credentials, and the model's name there."""
 
     upstream_id: UUID
     upstream_name: str
     protocol: str
     base_url: str
-    api_key: str
+    credential: Credential
+    """The one to use."""
+    credentials: tuple[Credential, ...]
     upstream_model: str
     weight: int
     priority: int
@@ -63,12 +71,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
         at = bisect_right(self.prices, moment, key=lambda price: price.effective_from)
         return self.prices[at - 1] if at else None
 
-    def routes_in_order(self, protocols: frozenset[str]) -> Sequence[Route]:
-        """Return the routes of these protocols to try: by priority, within one by a throw that favours weight."""
-        routes = [route for route in self.routes if route.protocol in protocols]
-        if len(routes) == 1:
-            return routes
-        return sorted(routes, key=lambda route: (route.priority, random.random() ** (1 / route.weight)))  # noqa: S311
+    def routes_of(self, protocols: Collection[str]) -> list[Route]:
+        return [route for route in self.routes if route.protocol in protocols]
 
 
 class Catalog:
@@ -124,6 +128,9 @@ class Catalog:
                 .where(tables.Upstream.enabled)
             )
         ).all()
+        pool: dict[UUID, list[Credential]] = {}
+        for key in await session.scalars(select(tables.UpstreamKey).order_by(tables.UpstreamKey.id)):
+            pool.setdefault(key.upstream_id, []).append(Credential(key.id, open_pool_key(self._vault, key)))
         prices = (await session.scalars(select(tables.Price).order_by(tables.Price.effective_from))).all()
         offers = [
             Offer(
@@ -135,7 +142,7 @@ class Catalog:
                 min_output_tokens=model.min_output_tokens,
                 created_at=model.created_at,
                 routes=tuple(
-                    self._route(link, upstream)
+                    self._route(link, upstream, pool.get(upstream.id, []))
                     for link, upstream in routes
                     if link.model_id == model.id and (upstream.protocol != "echo" or self._echo_enabled)
                 ),
@@ -145,13 +152,15 @@ class Catalog:
         ]
         return [offer for offer in offers if offer.routes and offer.prices]  # a price may begin while this is loaded
 
-    def _route(self, link: tables.ModelUpstream, upstream: tables.Upstream) -> Route:
+    def _route(self, link: tables.ModelUpstream, upstream: tables.Upstream, pool: Sequence[Credential]) -> Route:
+        first = Credential(upstream.id, open_api_key(self._vault, upstream))
         return Route(
             upstream_id=upstream.id,
             upstream_name=upstream.name,
             protocol=upstream.protocol,
             base_url=upstream.base_url,
-            api_key=open_api_key(self._vault, upstream),
+            credential=first,
+            credentials=(first, *pool),
             upstream_model=link.upstream_model,
             weight=link.weight,
             priority=link.priority,
@@ -166,6 +175,14 @@ def open_api_key(vault: Vault, upstream: tables.Upstream) -> str:
 
 def seal_api_key(vault: Vault, upstream_id: UUID, api_key: str) -> bytes:
     return vault.seal(api_key.encode(), context=f"upstream/{upstream_id}")
+
+
+def open_pool_key(vault: Vault, key: tables.UpstreamKey) -> str:
+    return vault.open(key.api_key_encrypted, context=f"upstream/{key.upstream_id}/{key.id}").decode()
+
+
+def seal_pool_key(vault: Vault, upstream_id: UUID, key_id: UUID, api_key: str) -> bytes:
+    return vault.seal(api_key.encode(), context=f"upstream/{upstream_id}/{key_id}")
 
 
 def resolve_price(row: tables.Price) -> Price:

@@ -14,26 +14,31 @@ from operis_api.gateway.dialects import GatewayRequest, Meter
 from operis_api.gateway.errors import UpstreamFailed
 from operis_api.gateway.live import LiveCalls
 from operis_api.gateway.upstreams import AttemptFailed
+from operis_api.gateway.upstreams.health import Health
 from operis_api.kit.errors import DomainError
-from operis_api.ledger.holds import Holds, Rates, Settled, Settlement
+from operis_api.ledger.holds import Attempt, Holds, Rates, Settled, Settlement
 
+ATTEMPTS_MAX = 2
 log = structlog.get_logger()
 
 
 class Call:
     """An admitted call. Leaving its context settles what is not settled: nothing was charged then."""
 
-    def __init__(self, request: GatewayRequest, admitted: Admitted, holds: Holds, live: LiveCalls) -> None:
+    def __init__(
+        self, request: GatewayRequest, admitted: Admitted, holds: Holds, live: LiveCalls, health: Health
+    ) -> None:
         self.request = request
         self.admitted = admitted
         self.refusal: DomainError = UpstreamFailed("The model's provider failed. Nothing was charged; try again.")
         self.first_token_at: float | None = None
         self._holds = holds
         self._lives = live
+        self._health = health
         self.live = live.add(admitted.caller.organization_id, admitted.hold_id)
         self._began_at = admitted.began_at
         self._attempt_began_at = self._began_at
-        self._attempts: list[dict[str, object]] = []
+        self._attempts: list[Attempt] = []
         self._route: Route | None = None
         self._settled = False
 
@@ -56,11 +61,15 @@ class Call:
 
     async def routes(self) -> AsyncIterator[Route]:
         """Yield the upstreams to try, at most two, until a failure that another one would only repeat."""
-        for route in self.admitted.forms.list_routes(self.admitted.offer):
+        groups = self.admitted.forms.group_routes(self.admitted.offer)
+        tried: list[Route] = []
+        while len(tried) < ATTEMPTS_MAX and (route := self._health.choose(groups, tried)) is not None:
+            tried.append(route)
             self._route = route
             self._attempt_began_at = time.monotonic()
+            self._health.begin(route)
             yield route
-            if self._attempts and not self._attempts[-1]["retryable"]:
+            if self._attempts and not self._attempts[-1].retryable:
                 return
 
     def error_event(self, error: DomainError) -> bytes:
@@ -71,10 +80,22 @@ class Call:
         note = failure.note if failure.status is None else f"HTTP {failure.status}"
         log.warning("attempt_failed", request_id=str(self.admitted.hold_id), note=note)
         self.refusal = failure.refusal
+        assert self._route is not None
+        self._health.note_failure(self._route, failure)
         self._note_attempt(failure.status, failure.note, retryable=failure.retryable)
 
     def note_success(self) -> None:
+        assert self._route is not None
+        self._health.note_success(self._route)
         self._note_attempt(200, None, retryable=False)
+
+    def note_break(self, meter: Meter) -> None:
+        """Note that the answer broke off after it had begun; what it had reported by then the upstream may ask for."""
+        assert self._route is not None
+        note = "its answer broke off"
+        self._health.note_failure(self._route, AttemptFailed(UpstreamFailed(), note=note))
+        self._attempts[-1].error = note
+        self._note_usage(meter)
 
     def deliver(self, output_tokens: int) -> None:
         """Note that tokens went to the client."""
@@ -85,6 +106,7 @@ class Call:
     async def settle(self, outcome: str, meter: Meter) -> Settled:
         """Charge the call for what it used."""
         usage, price = meter.usage, self.admitted.price
+        self._note_usage(meter)
         settled = await self._settle(
             outcome=outcome,
             usage=usage,
@@ -110,6 +132,12 @@ class Call:
             finish_reason=None,
             estimated=False,
         )
+
+    def _note_usage(self, meter: Meter) -> None:
+        attempt = self._attempts[-1]
+        if meter.reported is not None:
+            attempt.usage = {name: count for name, count in msgspec.structs.asdict(meter.reported).items() if count}
+        attempt.cost_nano = upstream_cost(self.admitted.price, meter.usage)
 
     async def _settle(
         self,
@@ -149,14 +177,15 @@ class Call:
     def _note_attempt(self, status: int | None, error: str | None, *, retryable: bool) -> None:
         assert self._route is not None
         self._attempts.append(
-            {
-                "upstream": self._route.upstream_name,
-                "upstream_model": self._route.upstream_model,
-                "status": status,
-                "error": error,
-                "latency_ms": round((time.monotonic() - self._attempt_began_at) * 1000),
-                "retryable": retryable,
-            }
+            Attempt(
+                upstream=self._route.upstream_name,
+                upstream_id=self._route.upstream_id,
+                upstream_model=self._route.upstream_model,
+                status=status,
+                error=error,
+                latency_ms=round((time.monotonic() - self._attempt_began_at) * 1000),
+                retryable=retryable,
+            )
         )
 
 

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Mapping
 
 from operis_api.catalog.offers import Route
 from operis_api.gateway.admission import Admissions, CallOrigin
-from operis_api.gateway.call import Call
+from operis_api.gateway.call import ATTEMPTS_MAX, Call
 from operis_api.gateway.dialects import AnswerMeter, Form, GatewayRequest, StreamMeter
 from operis_api.gateway.errors import SettlementUnknown, StreamTooLong, UpstreamFailed
 from operis_api.gateway.live import LiveCalls
 from operis_api.gateway.relay import Client, Relay
 from operis_api.gateway.upstreams import AttemptFailed, Protocolled, Reply
+from operis_api.gateway.upstreams.health import Health
 from operis_api.keys.authentication import Caller
 from operis_api.kit.errors import DomainError, Unavailable
 from operis_api.kit.money import format_nano
@@ -25,11 +26,17 @@ class Chat:
     """The gateway's parts, and the story that uses them."""
 
     def __init__(
-        self, admissions: Admissions, holds: Holds, live: LiveCalls, protocols: Mapping[str, Protocolled]
+        self,
+        admissions: Admissions,
+        holds: Holds,
+        live: LiveCalls,
+        health: Health,
+        protocols: Mapping[str, Protocolled],
     ) -> None:
         self._admissions = admissions
         self._holds = holds
         self._live = live
+        self._health = health
         self._protocols = protocols
 
     async def authenticate(self, origin: CallOrigin, *, fresh: bool = False) -> Caller:
@@ -40,7 +47,8 @@ class Chat:
         self, request: GatewayRequest, caller: Caller, origin: CallOrigin
     ) -> tuple[bytes, dict[str, str]]:
         """Answer a call that is not streamed; returns body and headers."""
-        call = Call(request, await self._admissions.admit(request, caller, origin), self._holds, self._live)
+        admitted = await self._admissions.admit(request, caller, origin)
+        call = Call(request, admitted, self._holds, self._live, self._health)
         async with call:
             meter, body = await self._read_answer(call)
             call.deliver(meter.output_tokens)
@@ -53,7 +61,8 @@ class Chat:
 
     async def stream(self, request: GatewayRequest, caller: Caller, origin: CallOrigin, client: Client) -> None:
         """Answer a streamed call. Raises only before the stream begins; later failures are told inside it."""
-        call = Call(request, await self._admissions.admit(request, caller, origin), self._holds, self._live)
+        admitted = await self._admissions.admit(request, caller, origin)
+        call = Call(request, admitted, self._holds, self._live, self._health)
         async with call:
             reply, chunks, meter, first = await self._open_stream(call)
             relay = Relay(call, meter, client)
@@ -71,7 +80,9 @@ class Chat:
         """Say what a prompt would count as. It is free: there is no hold, so the caller must be freshly read."""
         offer, forms = await self._admissions.choose(request, caller)
         refusal: DomainError = UpstreamFailed("The model's provider failed; try again.")
-        for route in forms.list_routes(offer):
+        groups, tried = forms.group_routes(offer), list[Route]()
+        while len(tried) < ATTEMPTS_MAX and (route := self._health.choose(groups, tried)) is not None:
+            tried.append(route)
             try:
                 reply = await self._protocols[route.protocol].open(route, request, output_limit=None)
                 try:
@@ -95,6 +106,7 @@ class Chat:
             await call.settle("interrupted", meter)
             await client.send(call.error_event(StreamTooLong()))
         elif not meter.complete:
+            call.note_break(meter)
             await call.void("the stream broke off", UpstreamFailed.status)
             refusal = UpstreamFailed("The provider's answer broke off; nothing was charged.")
             await client.send(call.error_event(refusal))

@@ -77,6 +77,22 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """The limit that refused it."""
 
 
+class Attempt(msgspec.Struct, kw_only=True):
+    """One upstream's try at a call, as its usage record keeps it."""
+
+    upstream: str
+    upstream_id: UUID
+    upstream_model: str
+    status: int | None
+    error: str | None
+    latency_ms: int
+    retryable: bool
+    usage: dict[str, int] = {}
+    """What it reported, by meter; of an attempt that broke off, what it had reported by then."""
+    cost_nano: int | None = 0
+    """What it asks for that; None where the operator has not said."""
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """What `settle_holds` reads of one call: the exact charge and everything its usage record keeps."""
 
@@ -101,7 +117,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     per_request: int
     latency_ms: int
     first_token_ms: int | None
-    attempts: list[dict[str, object]]
+    attempts: list[Attempt]
     only_lapsed: bool = False
     """Leave a hold alone whose lease was renewed: the sweeper's."""
 

@@ -47,7 +47,7 @@ class HttpProtocol(ABC):
         """Return the headers by which the protocol knows its callers."""
 
     async def open(self, route: Route, request: Form, *, output_limit: int | None) -> "HttpReply":
-        headers = {**self.credential_headers(route.api_key), **request.forwarded_headers()}
+        headers = {**self.credential_headers(route.credential.api_key), **request.forwarded_headers()}
         body = request.forwarded_body(route, output_limit)
         response = await self._send("POST", route.base_url, request.upstream_path, headers, body)
         if response.status != 200:

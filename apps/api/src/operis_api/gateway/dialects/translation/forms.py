@@ -24,7 +24,6 @@ from operis_api.kit.errors import DomainError
 
 UsageObject = Callable[[Meters, str | None], Json]
 """Makes a usage object of the caller's dialect, with the cost where it is known."""
-ATTEMPTS_MAX = 2
 
 
 class Forms:
@@ -54,23 +53,17 @@ class Forms:
         """A strict upper bound, whichever upstream will answer."""
         return max(form.prompt_tokens_max for form in self._by_protocol.values())
 
-    def list_routes(self, offer: Offer) -> Sequence[Route]:
-        """Return the upstreams to try, at most two; those that speak the caller's own dialect come first."""
+    def group_routes(self, offer: Offer) -> Sequence[Sequence[Route]]:
+        """Return the upstreams that can be asked; those that speak the caller's own dialect come first."""
         own = self._request.protocols & self._by_protocol.keys()
-        routes = offer.routes_in_order(own)
-        if len(own) < len(self._by_protocol):
-            routes = [*routes, *offer.routes_in_order(frozenset(self._by_protocol.keys() - own))]
-        return routes[:ATTEMPTS_MAX]
+        return offer.routes_of(own), offer.routes_of(self._by_protocol.keys() - own)
 
 
 def find_forms(request: GatewayRequest, offer: Offer) -> Forms:
     """Return the forms in which the model's upstreams can be asked; none where it cannot be served."""
     forms = Forms(request)
-    own = [route.protocol for route in offer.routes if route.protocol in request.protocols]
-    for protocol in own:
-        forms[protocol] = request
-    if len(own) >= ATTEMPTS_MAX:  # a translation would never be asked for
-        return forms
+    for route in offer.routes_of(request.protocols):
+        forms[route.protocol] = request
     for protocol in {route.protocol for route in offer.routes} - request.protocols:
         try:
             form = _translate(request, protocol)
