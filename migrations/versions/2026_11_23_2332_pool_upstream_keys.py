@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "2026_11_23_2315"
-down_revision = "2026_11_23_2304"
+revision = "2026_11_23_2332"
+down_revision = "2026_11_23_2330"
 branch_labels = None
 depends_on = None
 
