@@ -3,7 +3,7 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text, text
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -69,6 +69,8 @@ class User(Base):
     password_hash: Mapped[str] = mapped_column(Text)
     role: Mapped[str] = mapped_column(String(16), server_default=text("'user'"))
     status: Mapped[str] = mapped_column(String(16), server_default=text("'active'"))
+    locale: Mapped[str] = mapped_column(String(8), server_default=text("'en'"))
+    time_zone: Mapped[str] = mapped_column(String(64), server_default=text("'UTC'"))
     email_verified_at: Mapped[Moment | None]
     created_at: Mapped[CreatedAt]
 
@@ -156,6 +158,27 @@ class Session(Base):
     expires_at: Mapped[Moment]
     revoked_at: Mapped[Moment | None]
     revoked_reason: Mapped[str | None] = mapped_column(String(32))
+
+
+class OneTimeLink(Base):
+    """Leave to do one thing once, proven by a token that was mailed. Only the token's hash is stored."""
+
+    __tablename__ = "one_time_links"
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    purpose: Mapped[str] = mapped_column(String(24))
+    address: Mapped[str] = mapped_column(CITEXT)
+    """The address that the link is about."""
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[Moment] = mapped_column(index=True)
+
+
+class WelcomeClaim(Base):
+    """An address whose owner got a welcome grant: a keyed hash of its canonical form, so that it gets one only."""
+
+    __tablename__ = "welcome_claims"
+    address_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    created_at: Mapped[CreatedAt]
 
 
 class ApiKey(Limited, Base):

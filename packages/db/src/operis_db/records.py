@@ -1,12 +1,12 @@
-"""Records written beside a change, in its transaction: the audit log and answers kept for Idempotency-Key."""
+"""Records written beside a change, in its transaction: audit log, mail, and answers kept for Idempotency-Key."""
 
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary, SmallInteger, String, Text
+from sqlalchemy import Index, LargeBinary, SmallInteger, String, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from operis_db.base import Base, CreatedAt, Id, NewId
+from operis_db.base import Base, CreatedAt, Id, Moment, NewId
 
 
 class AuditEvent(Base):
@@ -29,6 +29,29 @@ class AuditEvent(Base):
     request_id: Mapped[str | None] = mapped_column(String(64))
 
     __table_args__ = (Index("ix_audit_events_organization_id_id", "organization_id", "id"),)
+
+
+class Mail(Base):
+    """One mail to one person. It is sent once the transaction that wrote it is committed."""
+
+    __tablename__ = "mails"
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    created_at: Mapped[CreatedAt]
+    recipient: Mapped[str] = mapped_column(Text)
+    template: Mapped[str] = mapped_column(String(48))
+    content_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Language and facts, which may hold a link's token; gone once the mail is sent or given up."""
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    next_try_at: Mapped[CreatedAt]
+    """While a process sends the mail: until when it is that process's alone."""
+    sent_at: Mapped[Moment | None]
+    failed_at: Mapped[Moment | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index("ix_mails_due", "next_try_at", postgresql_where=text("content_encrypted IS NOT NULL")),
+        Index("ix_mails_created_at", "created_at"),
+    )
 
 
 class IdempotentAnswer(Base):
