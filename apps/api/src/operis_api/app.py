@@ -16,6 +16,7 @@ from operis_api import health, openapi, reference
 from operis_api.access.identity import IdentityMiddleware, provide_identity, require_permission
 from operis_api.accounts import explaining
 from operis_api.accounts import routes as accounts
+from operis_api.accounts.registering import CLAIM_KEY
 from operis_api.admin import routes as admin
 from operis_api.catalog import routes as models
 from operis_api.catalog.offers import Catalog
@@ -30,7 +31,7 @@ from operis_api.gateway.upstreams.echo import EchoProtocol
 from operis_api.gateway.upstreams.health import Health
 from operis_api.gateway.upstreams.http import HttpProtocol
 from operis_api.gateway.upstreams.openai import OpenAiProtocol
-from operis_api.jobs import list_jobs, run_job
+from operis_api.jobs import list_jobs, list_mail_jobs, run_job
 from operis_api.keys import routes as keys
 from operis_api.keys.authentication import KeyRing
 from operis_api.kit.encryption import Vault
@@ -42,10 +43,14 @@ from operis_api.kit.sessions import create_engine, provide_session
 from operis_api.kit.tokens import TokenSigner
 from operis_api.ledger import routes as wallet
 from operis_api.ledger.holds import Holds
+from operis_api.mail import routes as mailbox
+from operis_api.mail.delivering import choose_delivery
+from operis_api.mail.outbox import Outbox
 from operis_api.migrating import APP_ROLE
 from operis_api.organizations import routes as organizations
 from operis_api.organizations import team_routes
 from operis_api.settings import SettingError, Settings, read_settings
+from operis_api.signing_in import routes as signing_in
 from operis_api.usage import routes as usage
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -58,6 +63,8 @@ api_router = Router(
         accounts.me_router,
         organizations.router,
         team_routes.accepting_router,
+        signing_in.router,
+        mailbox.router,
         keys.router,
         wallet.router,
         usage.router,
@@ -146,6 +153,8 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         sessions=sessions,
         vault=vault,
         signer=signer,
+        outbox=Outbox(vault, settings.public_dashboard_url),
+        claim_key=settings.derive_key(CLAIM_KEY),
         pepper=pepper,
         catalog=catalog,
         keys=keyring,
@@ -153,6 +162,7 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         chat=Chat(Admissions(catalog, keyring, holds), holds, live, upstream_health, protocols),
     )
     jobs = list_jobs(sessions, holds, upstream_health, catalog, over_http)
+    jobs += list_mail_jobs(sessions, vault, choose_delivery(settings), mail_from=settings.mail_from)
     tasks = [asyncio.create_task(run_job(job)) for job in jobs]
     tasks.append(asyncio.create_task(live.keep_alive()))
     gc.collect()

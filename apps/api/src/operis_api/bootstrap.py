@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from operis_api.accounts.registering import register_user
+from operis_api.accounts.registering import CLAIM_KEY, check_applicant, register_user, verify_user
 from operis_api.audit.recording import record_event
 from operis_api.kit.errors import DomainError
 from operis_api.kit.ids import new_id
@@ -42,9 +42,9 @@ async def create_admin(settings: Settings, *, email: str, password: str) -> Cred
     """Make an administrator, who may sign in at once; raises `SettingError` where the credentials cannot be used."""
     async with open_sessions(settings) as sessions, sessions.begin() as session:
         try:
-            user, _ = await register_user(
-                session, email=email, password=password, name="Administrator", role="superadmin", verified=True
-            )
+            applicant = await check_applicant(email=email, password=password, name="Administrator")
+            user, _ = await register_user(session, applicant, role="superadmin")
+            await verify_user(session, user, claim_key=settings.derive_key(CLAIM_KEY))
         except DomainError as error:
             raise SettingError(f"OPERIS_ADMIN_EMAIL or OPERIS_ADMIN_PASSWORD cannot be used: {error.detail}") from None
         origin = Origin(actor_id=None, address=None, agent="operis", request_id=str(new_id()))

@@ -9,15 +9,19 @@ import structlog
 from sqlalchemy import delete, func, text
 
 from operis_api.catalog.offers import Catalog
+from operis_api.credentials.links import forget_links
 from operis_api.gateway.sweeping import sweep_lapsed_holds
 from operis_api.gateway.upstreams.checking import CHECK_SECONDS, RECORD_SECONDS, check_upstreams, record_health
 from operis_api.gateway.upstreams.health import Health
 from operis_api.gateway.upstreams.http import HttpProtocol
+from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import Unavailable
 from operis_api.kit.sessions import Sessions
 from operis_api.ledger.checking import EVERY_SECONDS, check_books_if_due
 from operis_api.ledger.holds import Holds, forget_rate_counts
 from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants, expire_overdue, list_overdue
+from operis_api.mail.delivering import Delivery
+from operis_api.mail.sending import forget_mails, send_mails
 from operis_db.records import IdempotentAnswer
 
 PARTITION_MONTHS_AHEAD = 12
@@ -74,6 +78,22 @@ def list_jobs(
         Job("check_upstreams", CHECK_SECONDS / 4, lambda: check_upstreams(sessions, catalog, protocols)),
         Job("make_usage_partitions", 6 * 3600, make_partitions),
         Job("forget_idempotent_answers", 3600, forget_answers),
+    ]
+
+
+def list_mail_jobs(sessions: Sessions, vault: Vault, delivery: Delivery | None, *, mail_from: str) -> list[Job]:
+    async def send_outbox() -> None:
+        if delivery is not None:
+            await send_mails(sessions, vault, delivery, sender=mail_from)
+
+    async def forget_what_is_over() -> None:
+        await forget_mails(sessions)
+        async with sessions.begin() as session:
+            await forget_links(session)
+
+    return [
+        Job("send_mails", 1, send_outbox),
+        Job("forget_mails_and_links", 3600, forget_what_is_over),
     ]
 
 

@@ -19,7 +19,19 @@ from operis_api.version import VERSION
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAIError"}
 _ANTHROPIC_ERROR = {"$ref": "#/components/schemas/AnthropicError"}
-PUBLIC = {"register", "login", "refresh", "get_health", "get_readiness", "get_metrics"}
+PUBLIC = {
+    "register",
+    "verify_email",
+    "resend_verification",
+    "forgot_password",
+    "reset_password",
+    "login",
+    "refresh",
+    "list_written_mails",
+    "get_health",
+    "get_readiness",
+    "get_metrics",
+}
 """Operations that need no credential."""
 
 

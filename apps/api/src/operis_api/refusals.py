@@ -5,6 +5,7 @@ The OpenAPI document lists them by operation; docs/errors.md says what to do abo
 
 from operis_api.accounts import errors as accounts
 from operis_api.admin import errors as admin
+from operis_api.credentials import errors as credentials
 from operis_api.gateway import errors as gateway
 from operis_api.keys import errors as keys
 from operis_api.kit.errors import DomainError, Forbidden, InvalidField, NotFound, Unavailable
@@ -14,6 +15,7 @@ from operis_api.kit.tokens import Unauthenticated
 from operis_api.ledger import errors as ledger
 from operis_api.limits import errors as limits
 from operis_api.organizations import errors as organizations
+from operis_api.signing_in import errors as signing_in
 
 EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
 _REPLAY = (KeyReused, StillRunning)
@@ -48,13 +50,20 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "get_metrics": (),
     "register": (
         accounts.RegistrationClosed,
+        accounts.DomainNotAllowed,
         accounts.EmailTaken,
         accounts.InvalidEmail,
-        accounts.WeakPassword,
+        credentials.WeakPassword,
         InvalidField,
     ),
-    "login": (accounts.InvalidCredentials, accounts.EmailUnverified, accounts.UserSuspended),
-    "refresh": (accounts.RefreshRefused, Unauthenticated),
+    "verify_email": (credentials.LinkRefused,),
+    "resend_verification": (accounts.InvalidEmail,),
+    "forgot_password": (accounts.InvalidEmail,),
+    "reset_password": (credentials.LinkRefused, credentials.WeakPassword),
+    "change_password": (signing_in.InvalidCredentials, credentials.WeakPassword),
+    "list_written_mails": (NotFound, InvalidField),
+    "login": (signing_in.InvalidCredentials, signing_in.EmailUnverified, signing_in.UserSuspended),
+    "refresh": (signing_in.RefreshRefused, Unauthenticated),
     "logout": (),
     "logout_all": (),
     "get_me": (),

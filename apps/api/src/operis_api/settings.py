@@ -6,9 +6,12 @@ import ipaddress
 import os
 import secrets
 from collections.abc import Mapping
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
@@ -23,6 +26,15 @@ _PLACEHOLDERS = ("change", "secret", "placeholder", "example", "password", "defa
 
 class SettingError(Exception):
     """A setting cannot be used. The message names the setting and the cure; it is shown without a traceback."""
+
+
+class SmtpServer(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    port: int
+    security: Literal["tls", "starttls", "offered"]
+    """TLS from the first byte, by STARTTLS or not at all, or by STARTTLS where it is offered."""
+    user: str | None
+    password: str | None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +53,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_email: str | None = None
     admin_password: str | None = None
     registration: Literal["open", "invite", "closed"] = "open"
+    registration_domains: tuple[str, ...] = ()
+    """Domains whose addresses may sign up; none: all."""
+    smtp: SmtpServer | None = None
+    mail_from: str = "Operis <no-reply@localhost>"
     echo_enabled: bool = True
     """Whether the built-in model `operis/echo` is offered: always in development, on request in production."""
     docs_exposed: bool = True
@@ -53,6 +69,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+    @property
+    def mail_folder(self) -> Path:
+        """Where development without a mail server writes its mail."""
+        return self.home / "mail"
 
     def derive_key(self, purpose: str) -> bytes:
         """Return 32 bytes that belong to `purpose` alone, so that no two uses share a secret."""
@@ -73,6 +94,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         raise SettingError(
             "DATABASE_URL is not set; production never starts the embedded PostgreSQL. Set it to your database."
         )
+    public_dashboard_url = _url(
+        environ, "OPERIS_PUBLIC_DASHBOARD_URL", f"http://127.0.0.1:{dashboard_port}", production=production
+    )
     return Settings(
         environment=environment,
         home=home,
@@ -83,13 +107,14 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         dashboard_port=dashboard_port,
         api_workers=_integer(environ, "OPERIS_API_WORKERS", 1, 1, 64),
         public_api_url=_url(environ, "OPERIS_PUBLIC_API_URL", f"http://127.0.0.1:{api_port}", production=production),
-        public_dashboard_url=_url(
-            environ, "OPERIS_PUBLIC_DASHBOARD_URL", f"http://127.0.0.1:{dashboard_port}", production=production
-        ),
+        public_dashboard_url=public_dashboard_url,
         secret_key=_secret_key(environ, home, production=production),
         admin_email=environ.get("OPERIS_ADMIN_EMAIL") or None,
         admin_password=environ.get("OPERIS_ADMIN_PASSWORD") or None,
         registration=_choice(environ, "OPERIS_REGISTRATION", REGISTRATIONS),
+        registration_domains=_domains(environ, "OPERIS_REGISTRATION_DOMAINS"),
+        smtp=_smtp(environ, "OPERIS_SMTP_URL", production=production),
+        mail_from=_mail_from(environ, "OPERIS_MAIL_FROM", urlsplit(public_dashboard_url).hostname or "localhost"),
         echo_enabled=_flag(environ, "OPERIS_ECHO_MODEL", default=not production),
         docs_exposed=_flag(environ, "OPERIS_DOCS", default=not production),
         metrics_exposed=_flag(environ, "OPERIS_METRICS", default=not production),
@@ -146,6 +171,58 @@ def _url(environ: Mapping[str, str], name: str, default: str, *, production: boo
     if production and url.startswith("http://") and urlsplit(url).hostname not in {"localhost", "127.0.0.1", "::1"}:
         raise SettingError(f"{name} is {url!r}; production serves strangers over https:// alone. Put TLS in front.")
     return url
+
+
+_SMTP: dict[str, tuple[Literal["tls", "starttls", "offered"], int]] = {
+    "smtps": ("tls", 465),
+    "starttls": ("starttls", 587),
+    "smtp": ("offered", 25),
+}
+
+
+def _smtp(environ: Mapping[str, str], name: str, *, production: bool) -> SmtpServer | None:
+    """Read smtps://, starttls:// or smtp://user:password@host:port; the message never repeats the password."""
+    url = environ.get(name) or ""
+    if not url:
+        return None
+    try:
+        parts: SplitResult | None = urlsplit(url)
+        port = parts.port if parts else None
+    except ValueError:
+        parts, port = None, None
+    if parts is None or parts.scheme not in _SMTP or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise SettingError(
+            f"{name} is no mail server; write smtps://user:password@host:465, or starttls:// or smtp://."
+        )
+    security, default_port = _SMTP[parts.scheme]
+    local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if production and security == "offered" and parts.password and not local:
+        raise SettingError(f"{name} would send its password in clear; begin it with smtps:// or starttls://.")
+    return SmtpServer(
+        host=parts.hostname,
+        port=port or default_port,
+        security=security,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
+
+
+def _mail_from(environ: Mapping[str, str], name: str, host: str) -> str:
+    """Return the sender of all mail, as `Name <address>`."""
+    sender = environ.get(name) or f"Operis <no-reply@{host}>"
+    shown, address = parseaddr(sender)
+    try:
+        Address(shown, addr_spec=address)
+    except (ValueError, MessageError, IndexError):
+        raise SettingError(f"{name} is {sender!r}; write it like Operis <no-reply@example.com>.") from None
+    return sender
+
+
+def _domains(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    words = [word.strip().lower() for word in (environ.get(name) or "").split(",") if word.strip()]
+    if any("@" in word or "." not in word for word in words):
+        raise SettingError(f"{name} is not a list of domains; split them by commas, like example.com,example.org.")
+    return tuple(words)
 
 
 def _is_origin(url: str) -> bool:

@@ -45,6 +45,7 @@ from operis_client.models import (
     UserRow,
     Wallet,
     WalletEntry,
+    WrittenMail,
 )
 
 Answer = TypeVar("Answer")
@@ -98,9 +99,37 @@ class AsyncOperis:
 
     # -- sign-in
 
-    async def register(self, *, email: str, password: str, name: str) -> Me:
+    async def register(self, *, email: str, password: str, name: str, locale: str | UnsetType = UNSET) -> Me:
         return await self._call(
-            "POST", "/api/v1/auth/register", Me, content=transport.body(email=email, password=password, name=name)
+            "POST",
+            "/api/v1/auth/register",
+            Me,
+            content=transport.body(email=email, password=password, name=name, locale=locale),
+        )
+
+    async def verify_email(self, *, token: str) -> None:
+        await self._call("POST", "/api/v1/auth/verify-email", type(None), content=transport.body(token=token))
+
+    async def resend_verification(self, *, email: str) -> None:
+        await self._call("POST", "/api/v1/auth/verify-email/resend", type(None), content=transport.body(email=email))
+
+    async def forgot_password(self, *, email: str) -> None:
+        await self._call("POST", "/api/v1/auth/password/forgot", type(None), content=transport.body(email=email))
+
+    async def reset_password(self, *, token: str, new_password: str) -> None:
+        await self._call(
+            "POST",
+            "/api/v1/auth/password/reset",
+            type(None),
+            content=transport.body(token=token, new_password=new_password),
+        )
+
+    async def change_password(self, *, current_password: str, new_password: str) -> None:
+        await self._call(
+            "POST",
+            "/api/v1/auth/password/change",
+            type(None),
+            content=transport.body(current_password=current_password, new_password=new_password),
         )
 
     async def login(self, *, email: str, password: str) -> Tokens:
@@ -124,8 +153,24 @@ class AsyncOperis:
     async def get_me(self) -> Me:
         return await self._call("GET", "/api/v1/me", Me)
 
-    async def update_me(self, *, name: str) -> Me:
-        return await self._call("PATCH", "/api/v1/me", Me, content=transport.body(name=name))
+    async def update_me(
+        self,
+        *,
+        name: str | UnsetType = UNSET,
+        locale: str | UnsetType = UNSET,
+        time_zone: str | UnsetType = UNSET,
+    ) -> Me:
+        return await self._call(
+            "PATCH", "/api/v1/me", Me, content=transport.body(name=name, locale=locale, time_zone=time_zone)
+        )
+
+    # -- development
+
+    async def list_written_mails(self, *, limit: int | None = None, after: str | None = None) -> Page[WrittenMail]:
+        """List the mails that a development without a mail server wrote to files."""
+        return await self._call(
+            "GET", "/api/v1/dev/mail", Page[WrittenMail], params=transport.query(limit=limit, after=after)
+        )
 
     # -- organizations
 

@@ -40,9 +40,12 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 class User(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     email: str
+    email_verified: bool
     name: str
     role: UserRole
     status: Literal["active", "suspended"]
+    locale: Literal["en", "vi"]
+    time_zone: str
     created_at: datetime
 
 
@@ -527,3 +530,12 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     sign_ups: int
     users: int
     by_day: list[UsageBucket]
+
+
+class WrittenMail(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    written_at: datetime
+    to: str
+    subject: str
+    text: str
+    html: str

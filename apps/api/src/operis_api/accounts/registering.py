@@ -1,43 +1,59 @@
-"""Signing up: a user with a personal organization, its wallet, and the plan's welcome grant."""
+"""Signing up: a user with a personal organization, its wallet, and after verification the plan's welcome grant."""
 
-import re
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from operis_api.accounts.errors import EmailTaken, InvalidEmail
-from operis_api.accounts.passwords import hash_password
+from operis_api.accounts.addresses import check_address, hash_person, is_disposable
+from operis_api.accounts.errors import EmailTaken
+from operis_api.credentials.errors import LinkRefused
+from operis_api.credentials.links import LIVES, make_link, use_link, void_links
+from operis_api.credentials.passwords import hash_password
 from operis_api.kit.errors import InvalidField
 from operis_api.kit.ids import new_id
 from operis_api.ledger.postings import Movement, credit_wallet
 from operis_api.ledger.wallets import open_wallet
-from operis_db.people import Membership, Organization, Plan, User
+from operis_api.mail.outbox import Outbox
+from operis_db.people import Membership, Organization, Plan, User, WelcomeClaim
 
 NAME_CHARACTERS_MAX = 120
-# Deliberately loose: one @, something on both sides, no spaces or controls. Whether mail arrives is what counts.
-_EMAIL = re.compile(r"[^\s@\x00-\x1f<>\"(),:;\[\]\\]{1,64}@[^\s@\x00-\x1f<>\"(),:;\[\]\\]{1,190}", re.ASCII)
+CLAIM_KEY = "welcome-claim"
+"""The purpose of the derived key that hashes the mailboxes that got a welcome grant."""
+
+
+class Applicant(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who wants to sign up, checked."""
+
+    email: str
+    name: str
+    password_hash: str
+    locale: str = "en"
+
+
+async def check_applicant(*, email: str, password: str, name: str, locale: str = "en") -> Applicant:
+    """Return the applicant, or raise `InvalidEmail`, `InvalidField` or `WeakPassword`; hold no connection meanwhile."""
+    address, shown = check_address(email), clean_name(name)
+    hashed = await hash_password(password, email=address, name=shown)
+    return Applicant(email=address, name=shown, password_hash=hashed, locale=locale)
 
 
 async def register_user(
-    session: AsyncSession, *, email: str, password: str, name: str, role: str = "user", verified: bool
+    session: AsyncSession, applicant: Applicant, *, role: str = "user"
 ) -> tuple[User, Organization]:
-    """Create user and organization; the welcome grant follows once the address is `verified`.
-
-    Raises `InvalidEmail`, `WeakPassword`, `InvalidField` or `EmailTaken`.
-    """
-    address = email.strip()
-    if not _EMAIL.fullmatch(address):
-        raise InvalidEmail("Write an address like ada@example.com.", field="email")
-    shown = clean_name(name)
+    """Create user and organization; the welcome grant follows with `verify_user`. Raises `EmailTaken`."""
     user = User(
         id=new_id(),
-        email=address,
-        name=shown,
-        password_hash=await hash_password(password, email=address),
+        email=applicant.email,
+        name=applicant.name,
+        password_hash=applicant.password_hash,
         role=role,
         status="active",
+        locale=applicant.locale,
+        time_zone="UTC",
         created_at=datetime.now(UTC),
     )
     session.add(user)
@@ -48,7 +64,7 @@ async def register_user(
     plan = (await session.scalars(select(Plan).where(Plan.is_default))).one()
     organization = Organization(
         id=new_id(),
-        name=shown,
+        name=user.name,
         plan_id=plan.id,
         owner_id=user.id,
         personal=True,
@@ -59,29 +75,74 @@ async def register_user(
     await session.flush()
     session.add(Membership(organization_id=organization.id, user_id=user.id, role="owner"))
     await open_wallet(session, organization.id)
-    if verified:
-        await verify_user(session, user)
     return user, organization
 
 
-async def verify_user(session: AsyncSession, user: User) -> None:
-    """Mark the address as verified, once, and give the personal organization its welcome grant."""
+async def register_again(session: AsyncSession, outbox: Outbox, user: User, applicant: Applicant) -> None:
+    """Tell the address's owner that somebody signed up with it once more.
+
+    Where it was never verified the newest applicant counts: older links are void, and an older password with them.
+    """
+    if user.email_verified_at is None:
+        user.name, user.password_hash, user.locale = applicant.name, applicant.password_hash, applicant.locale
+        await send_verification(session, outbox, user)
+    else:
+        outbox.put(
+            session,
+            to=user.email,
+            template="already_registered",
+            locale=user.locale,
+            name=user.name,
+            link=outbox.link("/login"),
+        )
+
+
+async def send_verification(session: AsyncSession, outbox: Outbox, user: User) -> None:
+    token = await make_link(session, user_id=user.id, purpose="verify_email", address=user.email)
+    outbox.put(
+        session,
+        to=user.email,
+        template="verify_email",
+        locale=user.locale,
+        hours=str(LIVES["verify_email"].days * 24),
+        link=outbox.link("/verify-email", token),
+    )
+
+
+async def verify_address(session: AsyncSession, token: str, *, claim_key: bytes) -> User:
+    """Use the link that was mailed at sign-up up; raises `LinkRefused` where the address is another by now."""
+    link = await use_link(session, token, purpose="verify_email")
+    user = await session.get_one(User, link.user_id, with_for_update=True)
+    if user.email.lower() != link.address.lower():
+        raise LinkRefused("The address was changed since; ask for a new link.")
+    await verify_user(session, user, claim_key=claim_key)
+    return user
+
+
+async def verify_user(session: AsyncSession, user: User, *, claim_key: bytes) -> None:
+    """Mark the address as verified, once, and give the personal organization its welcome grant.
+
+    There is one grant for each mailbox, however its address is spelled, and none for a disposable one.
+    """
     if user.email_verified_at is not None:
         return
     user.email_verified_at = datetime.now(UTC)
+    await void_links(session, user.id, "verify_email")
     found = await session.execute(
         select(Organization.id, Plan.welcome_grant_nano)
         .join(Plan, Plan.id == Organization.plan_id)
         .where(Organization.owner_id == user.id, Organization.personal)
     )
     organization_id, amount_nano = found.tuples().one()
-    if amount_nano > 0:
+    if amount_nano > 0 and not is_disposable(user.email) and await _claim_welcome(session, user.email, claim_key):
         movement = Movement(kind="welcome", account="promotions", reason="Welcome grant", actor_id=None)
         await credit_wallet(session, organization_id, movement, amount_nano=amount_nano, source="bonus")
 
 
-async def count_users(session: AsyncSession) -> int:
-    return await session.scalar(select(func.count()).select_from(User)) or 0
+async def _claim_welcome(session: AsyncSession, address: str, key: bytes) -> bool:
+    """Tell whether this mailbox is the first to ask."""
+    claim = insert(WelcomeClaim).values(address_hash=hash_person(address, key)).on_conflict_do_nothing()
+    return await session.scalar(claim.returning(WelcomeClaim.created_at)) is not None
 
 
 def clean_name(name: str) -> str:

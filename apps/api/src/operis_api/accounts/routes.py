@@ -1,107 +1,184 @@
-"""Signing up, in and out, and the signed-in user."""
+"""Signing up, proving an address, passwords, and the signed-in user."""
 
-import contextlib
+from datetime import UTC, datetime
 from typing import Literal, cast
 
 from litestar import Router, get, patch, post
 from litestar.datastructures import State
 from litestar.params import JSONBody
+from msgspec import UNSET
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
-from operis_api.accounts.errors import RefreshRefused, RegistrationClosed
-from operis_api.accounts.registering import clean_name, register_user
+from operis_api.accounts.addresses import check_address, check_domain
+from operis_api.accounts.errors import EmailTaken, RegistrationClosed
+from operis_api.accounts.recovering import reset_password, send_reset, set_password
+from operis_api.accounts.registering import (
+    Applicant,
+    check_applicant,
+    clean_name,
+    register_again,
+    register_user,
+    send_verification,
+    verify_address,
+    verify_user,
+)
 from operis_api.accounts.schemas import (
-    LoginBody,
-    LogoutBody,
+    AddressBody,
+    ChangePasswordBody,
     Me,
     Organization,
-    RefreshBody,
     RegisterBody,
+    ResetPasswordBody,
+    TokenBody,
     UpdateMeBody,
     User,
     UserRole,
 )
-from operis_api.accounts.signing_in import (
-    Tokens,
-    check_credentials,
-    end_all_sessions,
-    end_session,
-    find_user,
-    refresh_session,
-    start_session,
-)
+from operis_api.audit.recording import State as Facts
 from operis_api.audit.recording import record_event
+from operis_api.credentials.links import read_link
+from operis_api.credentials.passwords import hash_password
+from operis_api.kit.ids import new_id
+from operis_api.kit.moments import check_time_zone
 from operis_api.kit.origin import AnyRequest, origin_of
+from operis_api.kit.pacing import paced
 from operis_api.kit.sessions import Sessions
-from operis_api.kit.tokens import TokenSigner, Unauthenticated
+from operis_api.mail.outbox import Outbox
 from operis_api.settings import Settings
+from operis_api.signing_in.sessions import check_credentials, find_user
 from operis_db import people
+
+REGISTER_STEP_SECONDS = 0.25
+MAIL_STEP_SECONDS = 0.1
+"""How long answers take, in steps, that must not tell by their time whether an address is known."""
 
 
 @post("/register", opt={"public": True}, operation_id="register")
-async def register(request: AnyRequest, state: State, session: AsyncSession, data: JSONBody[RegisterBody]) -> Me:
-    """Sign up: creates the user with a personal organization and, once verified, its welcome grant."""
+async def register(request: AnyRequest, state: State, data: JSONBody[RegisterBody]) -> Me:
+    """Sign up: creates the user with a personal organization and, once verified, its welcome grant.
+
+    In production the answer is the same for an address that has an account; its owner is told by mail.
+    """
     settings = cast("Settings", state["settings"])
     if settings.registration != "open":
         raise RegistrationClosed("Ask the operator for an account.")
-    user, organization = await register_user(
-        session, email=data.email, password=data.password, name=data.name, verified=not settings.production
-    )
-    record_event(
-        session,
-        origin_of(request, user.id),
-        action="user.register",
-        target=("user", user.id),
-        organization_id=organization.id,
-    )
+    check_domain(data.email.strip(), settings.registration_domains)
+    if not settings.production:
+        return await _register(request, state, data)
+    async with paced(REGISTER_STEP_SECONDS):
+        try:
+            return await _register(request, state, data)
+        except EmailTaken:  # by somebody who signed up in this very moment
+            return await _register(request, state, data)
+
+
+async def _register(request: AnyRequest, state: State, data: RegisterBody) -> Me:
+    applicant = await check_applicant(email=data.email, password=data.password, name=data.name, locale=data.locale)
+    settings, outbox = cast("Settings", state["settings"]), _outbox(state)
+    async with _sessions(state).begin() as session:
+        known = await find_user(session, applicant.email)
+        if known is not None and settings.production:
+            await register_again(session, outbox, known, applicant)
+            event = "user.register_again"
+            user, organization = known, None
+        else:
+            user, organization = await register_user(session, applicant)
+            await send_verification(session, outbox, user)
+            if not settings.production:
+                await verify_user(session, user, claim_key=_claim_key(state))
+            event = "user.register"
+        record_event(
+            session,
+            origin_of(request, user.id if organization else None),
+            action=event,
+            target=("user", user.id),
+            organization_id=organization.id if organization else None,
+        )
+    return _welcome(user, organization) if organization else _pretend(applicant)
+
+
+def _welcome(user: people.User, organization: people.Organization) -> Me:
     own = Organization(id=organization.id, name=organization.name, role="owner")
     return Me(user=_user(user), organization=own, organizations=[own])
 
 
-@post("/login", opt={"public": True}, status_code=200, operation_id="login")
-async def login(request: AnyRequest, state: State, data: JSONBody[LoginBody]) -> Tokens:
-    """Sign in: starts a session."""
-    sessions = cast("Sessions", state["sessions"])
-    async with sessions() as session:
-        found = await find_user(session, data.email)
-    user = await check_credentials(found, data.password)
+def _pretend(applicant: Applicant) -> Me:
+    """Answer what signing up with a new address answers: the ids are nobody's."""
+    user = people.User(
+        id=new_id(),
+        email=applicant.email,
+        name=applicant.name,
+        role="user",
+        status="active",
+        locale=applicant.locale,
+        time_zone="UTC",
+        created_at=datetime.now(UTC),
+    )
+    return _welcome(user, people.Organization(id=new_id(), name=applicant.name))
+
+
+@post("/verify-email", opt={"public": True}, status_code=204, operation_id="verify_email")
+async def verify_email(request: AnyRequest, state: State, session: AsyncSession, data: JSONBody[TokenBody]) -> None:
+    """Prove the address with the token that was mailed to it; the welcome grant follows."""
+    user = await verify_address(session, data.token, claim_key=_claim_key(state))
+    record_event(session, origin_of(request, user.id), action="user.verify_email", target=("user", user.id))
+
+
+@post("/verify-email/resend", opt={"public": True}, status_code=204, operation_id="resend_verification")
+async def resend_verification(request: AnyRequest, state: State, data: JSONBody[AddressBody]) -> None:
+    """Mail the link once more, where the address waits for it; the answer does not tell."""
+    async with paced(MAIL_STEP_SECONDS), _sessions(state).begin() as session:
+        user = await find_user(session, check_address(data.email))
+        if user is not None and user.email_verified_at is None and user.status == "active":
+            await send_verification(session, _outbox(state), user)
+            record_event(session, origin_of(request), action="user.resend_verification", target=("user", user.id))
+
+
+@post("/password/forgot", opt={"public": True}, status_code=204, operation_id="forgot_password")
+async def forgot_password(request: AnyRequest, state: State, data: JSONBody[AddressBody]) -> None:
+    """Mail a link to set a new password, where the address has an account; the answer does not tell."""
+    async with paced(MAIL_STEP_SECONDS), _sessions(state).begin() as session:
+        user = await find_user(session, check_address(data.email))
+        if user is not None and user.status == "active":
+            await send_reset(session, _outbox(state), user)
+            record_event(session, origin_of(request), action="password.forget", target=("user", user.id))
+
+
+@post("/password/reset", opt={"public": True}, status_code=204, operation_id="reset_password")
+async def reset_forgotten_password(request: AnyRequest, state: State, data: JSONBody[ResetPasswordBody]) -> None:
+    """Set a new password with the token that was mailed. All sessions end."""
+    async with _sessions(state)() as session:
+        link = await read_link(session, data.token, purpose="reset_password")
+        user = await session.get_one(people.User, link.user_id)
+    hashed = await hash_password(data.new_password, email=user.email, name=user.name)
     origin = origin_of(request, user.id)
-    async with sessions.begin() as session:
-        tokens = await start_session(session, _signer(state), user.id, address=origin.address, agent=origin.agent)
-        record_event(session, origin, action="session.start", target=("user", user.id))
-    return tokens
+    async with _sessions(state).begin() as session:
+        await reset_password(
+            session, _outbox(state), data.token, password_hash=hashed, origin=origin, claim_key=_claim_key(state)
+        )
+        record_event(session, origin, action="password.reset", target=("user", user.id))
 
 
-@post("/refresh", opt={"public": True}, status_code=200, operation_id="refresh")
-async def refresh(state: State, data: JSONBody[RefreshBody]) -> Tokens:
-    """Trade a refresh token for its successor; one used before ends the session."""
-    async with cast("Sessions", state["sessions"]).begin() as session:
-        tokens = await refresh_session(session, _signer(state), data.refresh_token)
-    if tokens is None:  # raised out here, so that the revocation is committed
-        raise RefreshRefused("This refresh token was used before; its session is ended. Sign in again.")
-    return tokens
-
-
-@post("/logout", opt={"permission": "own"}, status_code=204, operation_id="logout")
-async def logout(
-    identity: Identity, state: State, session: AsyncSession, data: JSONBody[LogoutBody | None] = None
-) -> None:
-    """End this session, and the one whose refresh token is given; a token that is none ends nothing more."""
-    await end_session(session, identity.session_id, "signed_out")
-    if data is not None and data.refresh_token is not None:
-        with contextlib.suppress(Unauthenticated):
-            session_id, _ = _signer(state).read_refresh(data.refresh_token)
-            await end_session(session, session_id, "signed_out")
-    record_event(session, identity.origin, action="session.end", target=("session", identity.session_id))
-
-
-@post("/logout-all", opt={"permission": "own"}, status_code=204, operation_id="logout_all")
-async def logout_all(identity: Identity, session: AsyncSession) -> None:
-    """End all of the user's sessions, this one too."""
-    await end_all_sessions(session, identity.user_id, "signed_out_everywhere")
-    record_event(session, identity.origin, action="session.end_all", target=("user", identity.user_id))
+@post("/password/change", opt={"permission": "own"}, status_code=204, operation_id="change_password")
+async def change_password(identity: Identity, state: State, data: JSONBody[ChangePasswordBody]) -> None:
+    """Change the password, given the current one. All other sessions end."""
+    async with _sessions(state)() as session:
+        user = await session.get_one(people.User, identity.user_id)
+    await check_credentials(user, data.current_password)
+    hashed = await hash_password(data.new_password, email=user.email, name=user.name)
+    async with _sessions(state).begin() as session:
+        locked = await session.get_one(people.User, identity.user_id, with_for_update=True)
+        await set_password(
+            session,
+            _outbox(state),
+            locked,
+            password_hash=hashed,
+            origin=identity.origin,
+            but_session=identity.session_id,
+        )
+        record_event(session, identity.origin, action="password.change", target=("user", identity.user_id))
 
 
 @get("/me", opt={"permission": "own"}, operation_id="get_me")
@@ -112,19 +189,29 @@ async def get_me(identity: Identity, session: AsyncSession) -> Me:
 
 @patch("/me", opt={"permission": "own"}, operation_id="update_me")
 async def update_me(identity: Identity, session: AsyncSession, data: JSONBody[UpdateMeBody]) -> Me:
-    """Change the user's name."""
-    user = await session.get_one(people.User, identity.user_id)
-    before, user.name = user.name, clean_name(data.name)
+    """Change the user's name, language or time zone."""
+    user = await session.get_one(people.User, identity.user_id, with_for_update=True)
+    before = _profile(user)
+    if data.name is not UNSET:
+        user.name = clean_name(data.name)
+    if data.locale is not UNSET:
+        user.locale = data.locale
+    if data.time_zone is not UNSET:
+        user.time_zone = check_time_zone("time_zone", data.time_zone)
     record_event(
         session,
         identity.origin,
         action="user.update",
         target=("user", user.id),
-        before={"name": before},
-        after={"name": user.name},
+        before=before,
+        after=_profile(user),
     )
     await session.flush()
     return await _read_me(session, identity)
+
+
+def _profile(user: people.User) -> Facts:
+    return {"name": user.name, "locale": user.locale, "time_zone": user.time_zone}
 
 
 async def _read_me(session: AsyncSession, identity: Identity) -> Me:
@@ -145,16 +232,38 @@ def _user(row: people.User) -> User:
     return User(
         id=row.id,
         email=row.email,
+        email_verified=row.email_verified_at is not None,
         name=row.name,
         role=cast("UserRole", row.role),
         status=cast("Literal['active', 'suspended']", row.status),
+        locale=cast("Literal['en', 'vi']", row.locale),
+        time_zone=row.time_zone,
         created_at=row.created_at,
     )
 
 
-def _signer(state: State) -> TokenSigner:
-    return cast("TokenSigner", state["signer"])
+def _sessions(state: State) -> Sessions:
+    return cast("Sessions", state["sessions"])
 
 
-auth_router = Router("/auth", route_handlers=[register, login, refresh, logout, logout_all], tags=["sign-in"])
+def _outbox(state: State) -> Outbox:
+    return cast("Outbox", state["outbox"])
+
+
+def _claim_key(state: State) -> bytes:
+    return cast("bytes", state["claim_key"])
+
+
+auth_router = Router(
+    "/auth",
+    route_handlers=[
+        register,
+        verify_email,
+        resend_verification,
+        forgot_password,
+        reset_forgotten_password,
+        change_password,
+    ],
+    tags=["sign-in"],
+)
 me_router = Router("/", route_handlers=[get_me, update_me], tags=["me"])

@@ -1,10 +1,13 @@
-"""Wire shapes of signing up, signing in and the signed-in user."""
+"""Wire shapes of signing up, passwords and the signed-in user."""
 
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
+
+Locale = Literal["en", "vi"]
 
 UserRole = Literal["user", "superadmin", "support", "finance", "read-only"]
 """On the platform; all but `user` are operators'."""
@@ -14,31 +17,42 @@ class RegisterBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email: str
     password: str
     name: str
+    locale: Locale = "en"
 
 
-class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+
+
+class AddressBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email: str
-    password: str
 
 
-class RefreshBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    refresh_token: str
+class ResetPasswordBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+    new_password: str
 
 
-class LogoutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    refresh_token: str | None = None
+class ChangePasswordBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    current_password: str
+    new_password: str
 
 
 class UpdateMeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
+    name: str | UnsetType = UNSET
+    locale: Locale | UnsetType = UNSET
+    time_zone: str | UnsetType = UNSET
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     email: str
+    email_verified: bool
     name: str
     role: UserRole
     status: Literal["active", "suspended"]
+    locale: Locale
+    time_zone: str
     created_at: datetime
 
 

@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from operis_api.access.identity import Identity
 from operis_api.accounts.registering import verify_user
 from operis_api.accounts.schemas import UserRole
-from operis_api.accounts.signing_in import end_all_sessions
 from operis_api.admin.errors import NotYourself
 from operis_api.admin.schemas import AdjustBody, Adjustment, UpdateUserBody, UserRow
 from operis_api.audit.recording import record_event
@@ -30,6 +29,7 @@ from operis_api.ledger.corrections import adjust_wallet
 from operis_api.ledger.routes import show_wallet
 from operis_api.ledger.schemas import Wallet
 from operis_api.ledger.wallets import Balance, read_balances
+from operis_api.signing_in.sessions import end_all_sessions
 from operis_db.people import ApiKey, Organization, Session, Spending, User
 
 REASON_CHARACTERS_MAX = 500
@@ -71,7 +71,7 @@ async def get_user(session: AsyncSession, user_id: FromPath[UUID]) -> UserRow:
 
 @patch("/users/{user_id:uuid}", opt={"permission": "admin.users.edit"}, operation_id="update_user")
 async def update_user(
-    identity: Identity, session: AsyncSession, user_id: FromPath[UUID], data: JSONBody[UpdateUserBody]
+    identity: Identity, state: State, session: AsyncSession, user_id: FromPath[UUID], data: JSONBody[UpdateUserBody]
 ) -> UserRow:
     """Suspend or reactivate a user, or verify their address; from the answer on it is in force everywhere."""
     reason = clean_reason(data.reason)
@@ -88,7 +88,7 @@ async def update_user(
         if data.status == "suspended":
             await end_all_sessions(session, user_id, "suspended")
     if data.email_verified is not UNSET:
-        await verify_user(session, user)
+        await verify_user(session, user, claim_key=cast("bytes", state["claim_key"]))
     record_event(
         session,
         identity.origin,

@@ -1,12 +1,13 @@
 """Passwords: argon2id in two threads of its own, so that sign-ins never make streams wait."""
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from operis_api.accounts.errors import WeakPassword
+from operis_api.credentials.errors import WeakPassword
 
 CHARACTERS_MIN = 8
 CHARACTERS_MAX = 256
@@ -14,6 +15,7 @@ CHARACTERS_MAX = 256
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
 _ENDINGS = "0123456789!@#$%&*?._-"
+_SEPARATORS = re.compile(r"[^\w]+|_")
 _COMMON = frozenset(
     """
     password passw0rd p@ssword p@ssw0rd pass word secret letmein welcome iloveyou trustno1 sunshine princess football
@@ -29,23 +31,34 @@ _COMMON = frozenset(
 _DECOY = _hasher.hash("nobody's password")
 
 
-async def hash_password(password: str, *, email: str) -> str:
-    """Return the hash that is stored; raises `WeakPassword` for what is too short or guessed first."""
+CONTEXT = "operis"
+_WORD_CHARACTERS_MIN = 4
+_OWN_CHARACTERS_MIN = 5
+
+
+async def hash_password(password: str, *, email: str, name: str) -> str:
+    """Return the hash that is stored; raises `WeakPassword` for what is too short, or guessed first of this person."""
     if not CHARACTERS_MIN <= len(password) <= CHARACTERS_MAX:
         raise WeakPassword(
             f"Use {CHARACTERS_MIN} to {CHARACTERS_MAX} characters.", field="password", minimum=CHARACTERS_MIN
         )
     if len(set(password)) < 4:
         raise WeakPassword("Use more than three different characters.", field="password")
-    if _is_guessed_first(password.lower(), email.lower()):
+    if _is_guessed_first(password.lower(), f"{email} {name} {CONTEXT}".lower()):
         raise WeakPassword("This is among the first that are guessed; use a few words of your own.", field="password")
     return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, password)
 
 
-def _is_guessed_first(password: str, email: str) -> bool:
-    """Tell whether it is the address, a well-known password, or one of those with digits and signs at its end."""
+def _is_guessed_first(password: str, context: str) -> bool:
+    """Tell whether it is a well-known password, or little more than words that anybody knows of its owner."""
     word = password.rstrip(_ENDINGS)
-    return password in {email, email.partition("@")[0]} or password in _COMMON or word in _COMMON
+    if password in _COMMON or word in _COMMON:
+        return True
+    rest = password.replace(context.split(maxsplit=1)[0], "")
+    for known in sorted(_SEPARATORS.split(context), key=len, reverse=True):
+        if len(known) >= _WORD_CHARACTERS_MIN:
+            rest = rest.replace(known, "")
+    return rest != password and len(rest.strip(_ENDINGS)) < _OWN_CHARACTERS_MIN
 
 
 async def verify_password(stored: str | None, password: str) -> bool:
@@ -59,3 +72,13 @@ def _verify(stored: str, password: str) -> bool:
         return _hasher.verify(stored, password[: CHARACTERS_MAX + 1])
     except (VerificationError, InvalidHashError):
         return False
+
+
+def is_outdated(stored: str) -> bool:
+    """Tell whether a hash was made with other parameters than today's, and is to be made anew at the next sign-in."""
+    return _hasher.check_needs_rehash(stored)
+
+
+async def rehash(password: str) -> str:
+    """Hash a password that was just verified with today's parameters."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, password)

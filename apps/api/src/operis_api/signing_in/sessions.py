@@ -7,10 +7,10 @@ import msgspec
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from operis_api.accounts.errors import EmailUnverified, InvalidCredentials, RefreshRefused, UserSuspended
-from operis_api.accounts.passwords import verify_password
+from operis_api.credentials.passwords import verify_password
 from operis_api.kit.ids import new_id
 from operis_api.kit.tokens import ACCESS_SECONDS, AccessToken, TokenSigner
+from operis_api.signing_in.errors import EmailUnverified, InvalidCredentials, RefreshRefused, UserSuspended
 from operis_db.people import Session, User
 
 SESSION_LIFE = timedelta(days=30)
@@ -94,10 +94,11 @@ async def end_session(session: AsyncSession, session_id: UUID, reason: str) -> N
     )
 
 
-async def end_all_sessions(session: AsyncSession, user_id: UUID, reason: str) -> None:
+async def end_all_sessions(session: AsyncSession, user_id: UUID, reason: str, *, but: UUID | None = None) -> None:
+    """End every session of the user, save the one that asks where it is named."""
     await session.execute(
         update(Session)
-        .where(Session.user_id == user_id, Session.revoked_at.is_(None))
+        .where(Session.user_id == user_id, Session.revoked_at.is_(None), Session.id.is_distinct_from(but))
         .values(revoked_at=datetime.now(UTC), revoked_reason=reason)
     )
 

@@ -1,0 +1,1 @@
+"""Signing in and out: sessions and the tokens that keep them alive."""

@@ -1,0 +1,19 @@
+"""What signing in refuses."""
+
+from operis_api.kit.errors import DomainError
+
+
+class InvalidCredentials(DomainError):
+    status, code, title = 401, "invalid_credentials", "Address or password is wrong."
+
+
+class EmailUnverified(DomainError):
+    status, code, title = 403, "email_unverified", "The address is not verified yet."
+
+
+class UserSuspended(DomainError):
+    status, code, title = 403, "suspended", "The account is suspended."
+
+
+class RefreshRefused(DomainError):
+    status, code, title = 401, "invalid_refresh_token", "The session has ended; sign in again."
