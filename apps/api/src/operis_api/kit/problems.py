@@ -100,13 +100,15 @@ def _is_database_away(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, (OSError, TimeoutError, PoolTimeoutError)):
             return True
-        if isinstance(error, DBAPIError) and (
-            error.connection_invalidated or _sqlstate(error).startswith(_AWAY_STATES)
-        ):
+        if _sqlstate(error).startswith(_AWAY_STATES):
+            return True
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
             return True
         error = error.__cause__
     return False
 
 
-def _sqlstate(error: DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlstate", None) or "")
+def _sqlstate(error: BaseException) -> str:
+    """Return PostgreSQL's code; what it says while a connection is being made comes to us as the driver's own error."""
+    found = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(found, "sqlstate", None) or "")
