@@ -190,3 +190,9 @@ def test_production_serves_strangers_over_https_alone(name: str) -> None:
 def test_production_opens_reference_and_figures_only_on_request(setting: str, *, exposed: bool) -> None:
     settings = read_settings({**PRODUCTION, "OPERIS_DOCS": setting, "OPERIS_METRICS": setting})
     assert (settings.docs_exposed, settings.metrics_exposed) == (exposed, exposed)
+
+
+def test_production_refuses_to_be_killed_by_a_drill(tmp_path: Path) -> None:
+    assert development(tmp_path, OPERIS_CRASH_AT="after_hold:3").crash_at == ("after_hold", 3)
+    with pytest.raises(SettingError, match=r"OPERIS_CRASH_AT.*production"):
+        read_settings({**PRODUCTION, "OPERIS_CRASH_AT": "after_hold:3"})

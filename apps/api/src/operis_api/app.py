@@ -34,6 +34,7 @@ from operis_api.gateway.upstreams.openai import OpenAiProtocol
 from operis_api.jobs import list_jobs, list_mail_jobs, run_job
 from operis_api.keys import routes as keys
 from operis_api.keys.authentication import KeyRing
+from operis_api.kit.crashing import arm_crash
 from operis_api.kit.encryption import Vault
 from operis_api.kit.logging import configure_logging
 from operis_api.kit.middleware import Edge
@@ -135,6 +136,8 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
     """Make everything that owns connections, run the jobs beside the requests, and close it all in order."""
     if settings.database_url is None:
         raise SettingError("DATABASE_URL is not set; `operis up` starts an embedded PostgreSQL and sets it.")
+    if settings.crash_at is not None:
+        arm_crash(*settings.crash_at)
     engine = create_engine(settings.database_url, APP_ROLE)
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     vault = Vault(settings.derive_key("vault"))

@@ -14,6 +14,7 @@ from operis_api.gateway.sweeping import sweep_lapsed_holds
 from operis_api.gateway.upstreams.checking import CHECK_SECONDS, RECORD_SECONDS, check_upstreams, record_health
 from operis_api.gateway.upstreams.health import Health
 from operis_api.gateway.upstreams.http import HttpProtocol
+from operis_api.kit.crashing import crash_here
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import Unavailable
 from operis_api.kit.sessions import Sessions
@@ -62,6 +63,10 @@ def list_jobs(
         while expired == EXPIRED_AT_ONCE_MAX:
             async with sessions.begin() as session:
                 expired = await expire_grants(session)
+                if expired:
+                    crash_here("in_expiry")
+            if expired:
+                crash_here("after_expiry")
         async with sessions() as session:
             overdue = await list_overdue(session)
         for organization_id in overdue:

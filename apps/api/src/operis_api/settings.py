@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether /docs and /openapi.json answer: always in development, on request in production."""
     metrics_exposed: bool = True
     """Whether /metrics answers: likewise."""
+    crash_at: tuple[str, int] | None = None
+    """For drills: the place where this process dies, and on which visit."""
     trusted_proxies: tuple[Network, ...] = ()
     upstream_allowed_networks: tuple[Network, ...] = ()
 
@@ -118,6 +120,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         echo_enabled=_flag(environ, "OPERIS_ECHO_MODEL", default=not production),
         docs_exposed=_flag(environ, "OPERIS_DOCS", default=not production),
         metrics_exposed=_flag(environ, "OPERIS_METRICS", default=not production),
+        crash_at=_crash(environ, "OPERIS_CRASH_AT", production=production),
         trusted_proxies=_networks(environ, "OPERIS_TRUSTED_PROXIES"),
         upstream_allowed_networks=(
             *_networks(environ, "OPERIS_UPSTREAM_ALLOWED_NETWORKS"),
@@ -149,6 +152,18 @@ def _flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
     if text not in {"", "0", "1", "true", "false"}:
         raise SettingError(f"{name} is {text!r}; use 1 or 0.")
     return default if not text else text in {"1", "true"}
+
+
+def _crash(environ: Mapping[str, str], name: str, *, production: bool) -> tuple[str, int] | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    if production:
+        raise SettingError(f"{name} is set; it kills processes in drills, and production refuses it.")
+    place, _, visits = text.partition(":")
+    if not place or not visits.isascii() or not visits.isdigit() or int(visits) == 0:
+        raise SettingError(f"{name} is {text!r}; name a place and a visit, like after_hold:3.")
+    return place, int(visits)
 
 
 def _database_url(name: str, url: str | None) -> str | None:

@@ -14,6 +14,7 @@ from operis_api.gateway.errors import CallerSuspended, DialectNotServed, Overloa
 from operis_api.gateway.upstreams.echo import echo_usage
 from operis_api.keys.authentication import Caller, KeyRing
 from operis_api.keys.errors import InvalidApiKey, ModelNotAllowed
+from operis_api.kit.crashing import crash_here
 from operis_api.kit.errors import DomainError
 from operis_api.kit.ids import time_of
 from operis_api.kit.money import format_nano
@@ -85,6 +86,7 @@ class Admissions:
             placement = await self._holds.place(self._hold_request(request, origin, caller, price, quoted))
             match placement.decision:
                 case "held":
+                    crash_here("after_hold")
                     return _admitted(request, forms, origin, caller, offer, price, quoted, placement)
                 case "insufficient_credits":
                     raise _insufficient(quoted, placement)

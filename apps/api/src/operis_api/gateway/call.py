@@ -15,6 +15,7 @@ from operis_api.gateway.errors import UpstreamFailed
 from operis_api.gateway.live import LiveCalls
 from operis_api.gateway.upstreams import AttemptFailed
 from operis_api.gateway.upstreams.health import Health
+from operis_api.kit.crashing import crash_here
 from operis_api.kit.errors import DomainError
 from operis_api.ledger.holds import Attempt, Holds, Rates, Settled, Settlement
 
@@ -152,6 +153,7 @@ class Call:
     ) -> Settled:
         self._settled = True
         now = time.monotonic()
+        crash_here("before_settle")
         settled = await self._holds.settle(
             Settlement(
                 organization_id=self.admitted.caller.organization_id,
@@ -169,6 +171,7 @@ class Call:
                 **msgspec.structs.asdict(usage),
             )
         )
+        crash_here("after_settle")
         if not settled.first:
             charged = min(charge_nano, self.admitted.held_nano)
             return Settled(first=False, charged_nano=charged)

@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from operis_api.kit.crashing import crash_here
 from operis_api.kit.errors import Unavailable
 from operis_api.ledger.holds import CHECKPOINT_SECONDS, Holds, Progress
 
@@ -57,6 +58,7 @@ class LiveCalls:
     async def _checkpoint(self) -> None:
         calls = list(self._calls.values())
         progress = [Progress(call.organization_id, call.hold_id, call.output_tokens) for call in calls]
+        crash_here("before_checkpoint")
         try:
             await self._holds.checkpoint(progress)
         except Unavailable:
@@ -65,3 +67,4 @@ class LiveCalls:
             return
         for call, kept in zip(calls, progress, strict=True):
             call.kept_tokens = kept.output_tokens
+        crash_here("after_checkpoint")

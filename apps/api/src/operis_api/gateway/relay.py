@@ -8,6 +8,7 @@ import structlog
 from operis_api.gateway.call import Call
 from operis_api.gateway.dialects import StreamMeter
 from operis_api.gateway.upstreams import AttemptFailed
+from operis_api.kit.crashing import crash_here
 
 STREAM_SECONDS = 900
 DRAIN_SECONDS = 15
@@ -44,6 +45,7 @@ class Relay:
 
     async def run(self, first: bytes, chunks: AsyncIterator[bytes]) -> None:
         """Return when the stream has ended, broken off, or run out of time; what it used is in the meter."""
+        crash_here("before_first_byte")
         await self.client.begin(self._call.headers)
         try:
             async with asyncio.timeout(STREAM_SECONDS) as limit:
@@ -69,6 +71,7 @@ class Relay:
         self._call.deliver(self.meter.output_tokens)
         if not self.client_left:
             await self.client.send(events)
+        crash_here("while_streaming")
 
     async def _watch(self, limit: asyncio.Timeout) -> None:
         await self.client.left()

@@ -9,6 +9,7 @@ import structlog
 
 from operis_api.catalog.offers import resolve_price
 from operis_api.catalog.pricing import Meters, Price, charge, upstream_cost
+from operis_api.kit.crashing import crash_here
 from operis_api.kit.sessions import Sessions
 from operis_api.ledger.holds import Holds, LapsedHold, Settlement
 from operis_db.catalog import Price as PriceRow
@@ -25,7 +26,9 @@ async def sweep_lapsed_holds(holds: Holds, sessions: Sessions) -> int:
         async with sessions() as session:
             row = await session.get(PriceRow, hold.price_id)
         assert row is not None, "prices are never deleted"
+        crash_here("before_sweep")
         settled = await holds.settle(_settlement(hold, resolve_price(row)))
+        crash_here("after_sweep")
         swept += settled.first
         log.warning("hold_swept", hold_id=str(hold.id), first=settled.first, charged_nano=settled.charged_nano)
     return swept

@@ -6,6 +6,8 @@ from typing import cast
 from litestar.datastructures import State
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from operis_api.kit.crashing import crash_here
+
 Sessions = async_sessionmaker[AsyncSession]
 POOL_CONNECTIONS = 10
 STATEMENT_TIMEOUT_MS = 15_000
@@ -40,3 +42,4 @@ async def provide_session(state: State) -> AsyncGenerator[AsyncSession, None]:
     sessions = cast("Sessions", state["sessions"])
     async with sessions.begin() as session:
         yield session
+    crash_here("after_commit")

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from operis_api.kit.crashing import crash_here
 from operis_api.kit.errors import NotFound
 from operis_api.kit.ids import new_id
 from operis_api.kit.money import format_nano
@@ -177,3 +178,4 @@ async def _post(
             ]
         )
     )
+    crash_here(f"in_{movement.kind}")
