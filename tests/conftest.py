@@ -28,6 +28,18 @@ def postgres() -> Generator[EmbeddedPostgres]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.fixture
+def own_postgres() -> Generator[EmbeddedPostgres]:
+    """A server of this test's own, since it will be killed."""
+    directory = Path(tempfile.mkdtemp(prefix="operis-outage-"))
+    directory.chmod(0o755)
+    try:
+        with EmbeddedPostgres(directory) as server:
+            yield server
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 async def database(postgres: EmbeddedPostgres) -> Database:
     return await make_database(postgres)

@@ -176,6 +176,15 @@ async def wait_until_ready(api: Api) -> None:
     raise AssertionError(f"the API is not ready after {START_SECONDS} seconds: {api.log.read_text()}")
 
 
+def kill_postgres(postgres: EmbeddedPostgres) -> None:
+    """End the whole server at once: a backend that outlives its postmaster may still answer one more statement."""
+    pid = int((postgres.ground / "data" / "postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for each in (pid, *map(int, children)):
+        with contextlib.suppress(ProcessLookupError):  # one that had just ended
+            os.kill(each, signal.SIGKILL)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,6 +1,6 @@
 """A short soak: what many clients do at once, replayed from the ledger's first line, is what they were told."""
 
-from bench.soak import soak
+from bench.drills.soak import soak
 
 from operis_db.embedded import EmbeddedPostgres
 from tests.running import make_database

@@ -1,15 +1,8 @@
 """The database killed under load: no free answers, nothing acknowledged is lost, and service comes back by itself."""
 
 import asyncio
-import os
-import shutil
-import signal
-import tempfile
-from collections.abc import Generator
-from pathlib import Path
 
 import httpx
-import pytest
 
 from operis_db.embedded import EmbeddedPostgres
 from tests.factories import mint, sign_up
@@ -17,29 +10,9 @@ from tests.fakes.anthropic_upstream import API_KEY as ANTHROPIC_API_KEY
 from tests.fakes.anthropic_upstream import AnthropicUpstream, text_block
 from tests.fakes.anthropic_upstream import Script as AnthropicScript
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream, Script
-from tests.running import Api, make_database, run_api
+from tests.running import Api, kill_postgres, make_database, run_api
 
 HELLO = {"model": "operis/echo", "messages": [{"role": "user", "content": "Hello"}]}
-
-
-@pytest.fixture
-def own_postgres() -> Generator[EmbeddedPostgres]:
-    """A server of this test's own, since it will be killed."""
-    directory = Path(tempfile.mkdtemp(prefix="operis-outage-"))
-    directory.chmod(0o755)
-    try:
-        with EmbeddedPostgres(directory) as server:
-            yield server
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def kill_server(postgres: EmbeddedPostgres) -> None:
-    """End the whole server at once: a backend that outlives its postmaster may still answer one more statement."""
-    pid = int(next(postgres.directory.rglob("postmaster.pid")).read_text().split()[0])
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for each in (pid, *map(int, children)):
-        os.kill(each, signal.SIGKILL)
 
 
 async def call(api: Api, secret: str) -> httpx.Response:
@@ -56,7 +29,7 @@ async def test_without_its_database_the_gateway_answers_503_and_recovers_by_itse
         account = await sign_up(api)
         secret = await mint(account)
         assert (await call(api, secret)).status_code == 200
-        kill_server(own_postgres)
+        kill_postgres(own_postgres)
         refused = await call(api, secret)
         assert (refused.status_code, refused.headers.get("retry-after")) == (503, "5"), api.log.read_text()
         assert refused.json()["error"]["code"] == "unavailable"
@@ -90,7 +63,7 @@ async def test_a_stream_that_outlives_its_database_is_settled_when_it_is_back(
         async with request as response:
             chunks = aiter(response.aiter_text())
             text = await anext(chunks)
-            kill_server(own_postgres)
+            kill_postgres(own_postgres)
             await asyncio.sleep(2)  # the provider has finished by now; its settlement cannot commit
             with EmbeddedPostgres(own_postgres.directory.parent):
                 async for chunk in chunks:
@@ -119,7 +92,7 @@ async def test_the_end_of_a_message_waits_for_its_settlement(
         async with api.http.stream("POST", f"{api.base_url}/v1/messages", json=body, headers=headers) as response:
             chunks = aiter(response.aiter_text())
             received.append(await anext(chunks))
-            kill_server(own_postgres)
+            kill_postgres(own_postgres)
 
             async def collect() -> None:
                 async for chunk in chunks:

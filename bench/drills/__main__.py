@@ -1,0 +1,15 @@
+"""`make drill`: all of them. `make drill ARGS="crashes=50 soak"`: some, with another number. `make drill ARGS=list`."""
+
+import sys
+
+from bench.choosing import Runnable, run_chosen
+from bench.drills import crashes, outages, soak
+
+DRILLS = {
+    "crashes": Runnable(crashes.main, 500, "kills", 12, "processes die in named places; each call is charged once"),
+    "outages": Runnable(outages.main, 100, "stops", 8, "PostgreSQL killed under load; what was told is in the ledger"),
+    "soak": Runnable(soak.main, 1_000_000, "operations", 20, "random movements by 64 clients, and a replay of them"),
+}
+
+if __name__ == "__main__":
+    sys.exit(run_chosen("drill", DRILLS, sys.argv[1:]))
