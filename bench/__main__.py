@@ -1,8 +1,16 @@
-"""`make bench`: every benchmark, one after the other."""
+"""`make bench`: each benchmark on a server of its own. `make bench ARGS="ledger=10000000"`, `make bench ARGS=list`."""
 
-import asyncio
+import sys
 
-from bench import gateway
+from bench import gateway, ledger
+from bench.choosing import Runnable, run_chosen
+
+BENCHMARKS = {
+    "gateway": Runnable(gateway.main, 6, "seconds each", 3, "what a call costs beside a bare relay"),
+    "ledger": Runnable(
+        ledger.main, 1_000_000, "entries", 4, "admissions and settlements, hot and many, small to large"
+    ),
+}
 
 if __name__ == "__main__":
-    asyncio.run(gateway.main())
+    sys.exit(run_chosen("bench", BENCHMARKS, sys.argv[1:]))
