@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TextIO, TypeVar
 
 import click
 import msgspec
@@ -148,6 +149,55 @@ def reset() -> None:
         raise SettingError("DATABASE_URL is set; `operis db reset` is for the embedded database alone.")
     EmbeddedPostgres(settings.home).reset()
     click.echo("The embedded database is empty; the next `make up` starts anew.")
+
+
+@cli.group()
+def price() -> None:
+    """Tend the prices of models."""
+
+
+@price.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--format", "file_format", type=click.Choice(["litellm", "json", "csv"]), help="Guessed by the file.")
+@click.option("--markup", default="1", show_default=True, help="Sale price over cost, like 1.25 or 5/4.")
+@click.option("--effective-from", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Like 2027-01-31T12:00:00Z.")
+@click.option("--model", "models", multiple=True, help="Apply only this; repeatable. Flagged ones have to be named.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--yes", is_flag=True, help="Apply without asking.")
+def price_import(  # click tells of the options
+    file: TextIO,
+    file_format: Literal["litellm", "json", "csv"] | None,
+    markup: str,
+    effective_from: datetime | None,
+    models: tuple[str, ...],
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Compare a price FILE (- for standard input) with the catalog, show the difference, and apply it."""
+    from operis_api.admin.schemas import ImportPricesBody  # noqa: PLC0415
+    from operis_api.importing import guess_format, import_prices  # noqa: PLC0415
+    from operis_api.kit.errors import DomainError  # noqa: PLC0415
+
+    try:
+        text = file.read()
+        body = ImportPricesBody(
+            format=file_format or guess_format(file.name, text),
+            file=text,
+            markup=markup,
+            effective_from=effective_from,
+            models=list(models) or None,
+        )
+        confirm: Callable[[str], bool] | None = click.confirm
+        if dry_run or yes:
+            confirm = None if dry_run else _agree
+        _with_database(lambda settings: import_prices(settings, body, echo=click.echo, confirm=confirm))
+    except (DomainError, UnicodeDecodeError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _agree(_question: str) -> bool:
+    return True
 
 
 def _with_database(work: Callable[[Settings], Coroutine[object, object, Answer]]) -> Answer:

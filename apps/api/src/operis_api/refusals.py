@@ -136,6 +136,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "update_model": (InvalidField,),
     "add_model_upstream": (InvalidField, admin.NameTaken, admin.UpstreamFixed),
     "list_prices": (InvalidField,),
+    "import_prices": (InvalidField, admin.ImportChanged, admin.PriceExists),
     "list_multipliers": (),
     "set_multiplier": (InvalidField, NotFound),
     "remove_multiplier": (),

@@ -490,6 +490,41 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class PriceField(msgspec.Struct, frozen=True, kw_only=True):
+    field: str
+    """A column of a price, like `cost_output`; of a tier like `input from 200001`."""
+    before: str | None
+    after: str | None
+    percent: str | None
+
+
+class PriceChange(msgspec.Struct, frozen=True, kw_only=True):
+    model_id: str
+    status: Literal["new", "changed", "unchanged", "skipped"]
+    source: str | None
+    """The file's own name of the model."""
+    why: str | None
+    """Why it was skipped."""
+    fields: list[PriceField]
+    flags: list[str]
+    """What looks wrong: a model with flags is applied only where it is named."""
+    ignored: list[str]
+    """What the file says beside, for which there is no meter."""
+
+
+class PriceImport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import changes; `plan` applies exactly this."""
+
+    plan: str
+    added: int
+    """Versions that were added: 0 while it is reviewed."""
+    markup: str
+    effective_from: datetime | None
+    changes: list[PriceChange]
+    unused: int
+    """How many models the file lists beside ours."""
+
+
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str

@@ -33,6 +33,7 @@ from operis_client.models import (
     PlanMultiplier,
     PlanRow,
     Price,
+    PriceImport,
     PriceTier,
     Ready,
     Request,
@@ -671,6 +672,31 @@ class Operis:
                 cost_per_request=cost_per_request,
                 tiers=tiers,
                 effective_from=effective_from,
+            ),
+        )
+
+    def import_prices(
+        self,
+        *,
+        format: str,  # noqa: A002  # the wire's own name
+        file: str,
+        markup: str | UnsetType = UNSET,
+        effective_from: datetime | UnsetType = UNSET,
+        models: list[str] | UnsetType = UNSET,
+        plan: str | UnsetType = UNSET,
+    ) -> PriceImport:
+        """Review a price file against the catalog; with the `plan` that was answered, apply exactly that."""
+        return self._call(
+            "POST",
+            "/api/v1/admin/prices/import",
+            PriceImport,
+            content=transport.body(
+                format=format,
+                file=file,
+                markup=markup,
+                effective_from=effective_from,
+                models=models,
+                plan=plan,
             ),
         )
 

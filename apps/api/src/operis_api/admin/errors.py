@@ -15,5 +15,9 @@ class PriceExists(DomainError):
     status, code, title = 409, "price_exists", "The model has a price from that moment on already."
 
 
+class ImportChanged(DomainError):
+    status, code, title = 409, "import_changed", "This is not the import that was reviewed."
+
+
 class NotYourself(DomainError):
     status, code, title = 409, "not_yourself", "You cannot do this to your own account."

@@ -1,5 +1,6 @@
 """The versions of models' prices, for operators."""
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -10,14 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
 from operis_api.admin.models import read_model
+from operis_api.admin.price_files import read_price_file
+from operis_api.admin.price_import import apply_import, review_import
 from operis_api.admin.pricing import add_price, read_rates, show_price
-from operis_api.admin.schemas import CreatePriceBody, Price
+from operis_api.admin.schemas import CreatePriceBody, ImportPricesBody, Price, PriceImport
 from operis_api.catalog.offers import touch_catalog
 from operis_api.kit.errors import InvalidField
 from operis_api.kit.lists import After, Limit
 from operis_api.kit.moments import check_moment
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
 from operis_db import catalog as tables
+
+IMPORT_BYTES_MAX = 8 * 1024 * 1024
+"""LiteLLM's file has some 1.5 MB."""
 
 
 @get("/prices", opt={"permission": "admin.prices.view"}, operation_id="list_prices")
@@ -51,6 +57,27 @@ async def create_price(identity: Identity, session: AsyncSession, data: JSONBody
     return show_price(row)
 
 
+@post(
+    "/prices/import",
+    opt={"permission": "admin.prices.edit"},
+    operation_id="import_prices",
+    status_code=200,
+    request_max_body_size=IMPORT_BYTES_MAX,
+)
+async def import_prices(identity: Identity, session: AsyncSession, data: JSONBody[ImportPricesBody]) -> PriceImport:
+    """Compare a price file with the catalog and answer the diff; with the `plan` of a reviewed diff, apply it.
+
+    A file's cost times `markup` is the sale price where the file names none. `models` chooses some of the models that
+    are new or changed; without it, all that are not flagged are applied, all or none, in one commit.
+    """
+    now = datetime.now(UTC)
+    begin = read_begin(data.effective_from, now)
+    listed = await asyncio.to_thread(read_price_file, data.format, data.file)
+    if data.plan is None:
+        return await review_import(session, data, listed, begin)
+    return await apply_import(session, identity.origin, data, listed, begin=begin, now=now)
+
+
 def read_begin(effective_from: datetime | None, now: datetime) -> datetime:
     """Return when a version begins: now, unless a later moment is named."""
     if effective_from is None:
@@ -61,4 +88,4 @@ def read_begin(effective_from: datetime | None, now: datetime) -> datetime:
     return begin
 
 
-router = Router("/", route_handlers=[list_prices, create_price])
+router = Router("/", route_handlers=[list_prices, create_price, import_prices])

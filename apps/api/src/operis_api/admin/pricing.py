@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.admin.errors import PriceExists
-from operis_api.admin.schemas import CreatePriceBody, Price, PriceTier
+from operis_api.admin.schemas import Price, PriceTier
 from operis_api.audit.recording import State, record_event
 from operis_api.catalog.pricing import METERS
 from operis_api.kit.errors import InvalidField
@@ -25,6 +25,13 @@ RATES = (*METERS, *(f"cost_{meter}" for meter in METERS))
 """The columns of a price version: what is asked for each meter, and what its upstream asks."""
 
 
+class RatesBody(Protocol):
+    """What has `RATES` as texts, and tiers of them."""
+
+    @property
+    def tiers(self) -> list[PriceTier]: ...
+
+
 class Rates(msgspec.Struct, frozen=True):
     """What a price version says, in microcredits per million, by column; and what each of its tiers says otherwise."""
 
@@ -32,7 +39,7 @@ class Rates(msgspec.Struct, frozen=True):
     tiers: Sequence[Mapping[str, int]] = ()
 
 
-def read_rates(body: CreatePriceBody) -> Rates:
+def read_rates(body: RatesBody) -> Rates:
     """Return what a body says, or raise `InvalidField` with the path of the field that cannot be used."""
     if len(body.tiers) > TIERS_MAX:
         raise InvalidField("tiers", f"use at most {TIERS_MAX}.")
@@ -93,7 +100,7 @@ def show_price(row: tables.Price) -> Price:
     )
 
 
-def _named(body: CreatePriceBody | PriceTier, path: str) -> dict[str, int]:
+def _named(body: object, path: str) -> dict[str, int]:
     given = {name: cast("str | None", getattr(body, name)) for name in RATES}
     return {name: _rate(path + name, text) for name, text in given.items() if text is not None}
 

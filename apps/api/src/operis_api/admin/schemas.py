@@ -258,6 +258,44 @@ class CreatePriceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     effective_from: datetime | None = None
 
 
+ImportFormat = Literal["litellm", "json", "csv"]
+
+
+class ImportPricesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    format: ImportFormat
+    file: str
+    markup: str = "1"
+    effective_from: datetime | None = None
+    models: list[str] | None = None
+    plan: str | None = None
+
+
+class PriceField(msgspec.Struct, frozen=True, kw_only=True):
+    field: str
+    before: str | None
+    after: str | None
+    percent: str | None
+
+
+class PriceChange(msgspec.Struct, frozen=True, kw_only=True):
+    model_id: str
+    status: Literal["new", "changed", "unchanged", "skipped"]
+    source: str | None
+    why: str | None
+    fields: list[PriceField]
+    flags: list[str]
+    ignored: list[str]
+
+
+class PriceImport(msgspec.Struct, frozen=True, kw_only=True):
+    plan: str
+    added: int
+    markup: str
+    effective_from: datetime | None
+    changes: list[PriceChange]
+    unused: int
+
+
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
