@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from fractions import Fraction
+from math import ceil
 
 import httpx
 
@@ -61,6 +63,8 @@ async def test_a_kill_in_the_middle_of_a_stream_charges_what_was_delivered_once_
     async with run_api(database) as first:
         model = await serve_model(first, provider)
         account = await sign_up(first)
+        plan = (await (await first.admin()).list_plans()).items[0]
+        await (await first.admin()).set_multiplier(plan_id=plan.id, multiplier="2/3")
         secret = await mint(account)
         reading = asyncio.create_task(stream_until(first, secret, model, words=200))
         assert await reading == 200  # some four seconds: at least one checkpoint
@@ -79,6 +83,8 @@ async def test_a_kill_in_the_middle_of_a_stream_charges_what_was_delivered_once_
         assert request.output_tokens == held[0]["output_tokens"]
         explained = await account.client.explain_request(request.id)
         assert {line.meter: line.quantity for line in explained.meters}["output"] == request.output_tokens
+        multiplied = sum(Fraction(line.amount) for line in explained.meters) * Fraction(explained.multiplier)
+        assert (explained.multiplier, Fraction(request.charge)) == ("2/3", Fraction(ceil(multiplied * 10**9), 10**9))
         assert await database.broken_invariants() == []
         await asyncio.sleep(11)  # another turn of the sweeper
         assert len((await account.client.list_requests()).items) == 1
