@@ -29,7 +29,7 @@ from operis_api.gateway.upstreams import Protocolled
 from operis_api.gateway.upstreams.anthropic import AnthropicProtocol
 from operis_api.gateway.upstreams.echo import EchoProtocol
 from operis_api.gateway.upstreams.health import Health
-from operis_api.gateway.upstreams.http import HttpProtocol
+from operis_api.gateway.upstreams.http import HttpProtocol, Patience
 from operis_api.gateway.upstreams.openai import OpenAiProtocol
 from operis_api.jobs import list_jobs, list_mail_jobs, run_job
 from operis_api.keys import routes as keys
@@ -149,7 +149,16 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
     live = LiveCalls(holds)
     upstream_health = Health()
     networks = settings.upstream_allowed_networks
-    over_http: dict[str, HttpProtocol] = {"openai": OpenAiProtocol(networks), "anthropic": AnthropicProtocol(networks)}
+    patience = Patience(
+        connect_seconds=settings.upstream_connect_seconds,
+        answer_seconds=settings.upstream_answer_seconds,
+        idle_seconds=settings.upstream_idle_seconds,
+        total_seconds=settings.upstream_total_seconds,
+    )
+    over_http: dict[str, HttpProtocol] = {
+        "openai": OpenAiProtocol(networks, patience),
+        "anthropic": AnthropicProtocol(networks, patience),
+    }
     protocols: dict[str, Protocolled] = {**over_http, "echo": EchoProtocol()}
     app.state.update(
         settings=settings,

@@ -67,6 +67,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """For drills: the place where this process dies, and on which visit."""
     trusted_proxies: tuple[Network, ...] = ()
     upstream_allowed_networks: tuple[Network, ...] = ()
+    upstream_connect_seconds: int = 10
+    upstream_answer_seconds: int = 300
+    """For the first byte of an answer that is not streamed."""
+    upstream_idle_seconds: int = 120
+    """For the first byte of a stream, and between any two."""
+    upstream_total_seconds: int = 900
 
     @property
     def production(self) -> bool:
@@ -126,6 +132,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             *_networks(environ, "OPERIS_UPSTREAM_ALLOWED_NETWORKS"),
             *(() if production else LOOPBACK),
         ),
+        upstream_connect_seconds=_integer(environ, "OPERIS_UPSTREAM_CONNECT_SECONDS", 10, 1, 600),
+        upstream_answer_seconds=_integer(environ, "OPERIS_UPSTREAM_ANSWER_SECONDS", 300, 1, 3600),
+        upstream_idle_seconds=_integer(environ, "OPERIS_UPSTREAM_IDLE_SECONDS", 120, 1, 3600),
+        upstream_total_seconds=_integer(environ, "OPERIS_UPSTREAM_TOTAL_SECONDS", 900, 1, 86400),
     )
 
 

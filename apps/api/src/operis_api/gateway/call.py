@@ -90,10 +90,10 @@ class Call:
         self._health.note_success(self._route)
         self._note_attempt(200, None, retryable=False)
 
-    def note_break(self, meter: Meter) -> None:
+    def note_break(self, meter: Meter, failure: AttemptFailed | None) -> None:
         """Note that the answer broke off after it had begun; what it had reported by then the upstream may ask for."""
         assert self._route is not None
-        note = "its answer broke off"
+        note = failure.note if failure else "its answer broke off"
         self._health.note_failure(self._route, AttemptFailed(UpstreamFailed(), note=note))
         self._attempts[-1].error = note
         self._note_usage(meter)

@@ -106,7 +106,7 @@ class Chat:
             await call.settle("interrupted", meter)
             await client.send(call.error_event(StreamTooLong()))
         elif not meter.complete:
-            call.note_break(meter)
+            call.note_break(meter, relay.failure)
             await call.void("the stream broke off", UpstreamFailed.status)
             refusal = UpstreamFailed("The provider's answer broke off; nothing was charged.")
             await client.send(call.error_event(refusal))

@@ -41,6 +41,8 @@ class Relay:
         self.client_left = False
         self.timed_out = False
         """Whether the stream was ended for its length while its upstream was still well."""
+        self.failure: AttemptFailed | None = None
+        """How the upstream broke off."""
         self._call = call
 
     async def run(self, first: bytes, chunks: AsyncIterator[bytes]) -> None:
@@ -62,7 +64,7 @@ class Relay:
             log.warning("stream_timed_out", request_id=str(self._call.admitted.hold_id), client_left=self.client_left)
             self.timed_out = True
         except AttemptFailed as failure:
-            self._call.note_failure(failure)
+            self.failure = failure
             self.meter.failed = not self.meter.done
 
     async def _pass_on(self, events: bytes) -> None:

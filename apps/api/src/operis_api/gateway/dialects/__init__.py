@@ -105,6 +105,7 @@ class Form(ABC):
 
     upstream_path: str
     """Below an upstream's base URL."""
+    streamed: bool = False
 
     @property
     @abstractmethod
@@ -138,7 +139,6 @@ class GatewayRequest(Form):
     """Of the upstreams that speak its dialect."""
     body: bytes
     model: str
-    streamed: bool = False
     answers: int = 1
     output_limit: int | None = None
     """None where the caller set none."""

@@ -1,5 +1,6 @@
 """Calling upstreams over HTTP: bounds, addresses that may be called, and what a refusal of theirs means."""
 
+import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -15,16 +16,28 @@ from operis_api.gateway.errors import UpstreamBusy, UpstreamFailed, UpstreamRefu
 from operis_api.gateway.upstreams import AttemptFailed
 from operis_api.kit.network import AddressRefused, GuardedResolver, Network, is_allowed
 
-CONNECT_SECONDS = 10
-IDLE_SECONDS = 120
-TOTAL_SECONDS = 900
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
+ERROR_SECONDS = 2
+"""For the words of a refusal: its status says enough."""
 DETAIL_CHARACTERS_MAX = 500
-_TIMEOUT = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
 _SECRET_LIKE = re.compile(r"\b(?:sk|pk|key|org|proj)[-_][\w.*-]{6,}|\bBearer\s+\S{6,}|https?://\S+", re.IGNORECASE)
 # Requests whose fault is the caller's own: the provider's words help them. Everything else is ours to see.
 _CALLERS_FAULT = {400, 413, 415, 422}
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an upstream may take to be reached, to begin an answer, between two bytes of a stream, and in all."""
+
+    connect_seconds: int
+    answer_seconds: int
+    idle_seconds: int
+    total_seconds: int
+
+    def timeout(self, read_seconds: int) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(
+            total=self.total_seconds, connect=self.connect_seconds, sock_read=min(read_seconds, self.total_seconds)
+        )
 
 
 class HttpProtocol(ABC):
@@ -32,11 +45,12 @@ class HttpProtocol(ABC):
 
     models_path: ClassVar[str]
 
-    def __init__(self, networks: tuple[Network, ...]) -> None:
+    def __init__(self, networks: tuple[Network, ...], patience: "Patience") -> None:
         self._networks = networks
+        self._for_streams = patience.timeout(patience.idle_seconds)
+        self._for_answers = patience.timeout(patience.answer_seconds)
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, resolver=GuardedResolver(networks), keepalive_timeout=30),
-            timeout=_TIMEOUT,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent",),
@@ -49,14 +63,17 @@ class HttpProtocol(ABC):
     async def open(self, route: Route, request: Form, *, output_limit: int | None) -> "HttpReply":
         headers = {**self.credential_headers(route.credential.api_key), **request.forwarded_headers()}
         body = request.forwarded_body(route, output_limit)
-        response = await self._send("POST", route.base_url, request.upstream_path, headers, body)
+        timeout = self._for_streams if request.streamed else self._for_answers
+        response = await self._send("POST", route.base_url, request.upstream_path, headers, body, timeout)
         if response.status != 200:
             raise await _read_refusal(response)
         return HttpReply(response)
 
     async def list_models(self, base_url: str, api_key: str) -> list[str]:
         """Ask an upstream for its model names; raises `AttemptFailed`."""
-        response = await self._send("GET", base_url, self.models_path, self.credential_headers(api_key), None)
+        response = await self._send(
+            "GET", base_url, self.models_path, self.credential_headers(api_key), None, self._for_streams
+        )
         if response.status != 200:
             raise await _read_refusal(response)
         reply = HttpReply(response)
@@ -70,7 +87,13 @@ class HttpProtocol(ABC):
         await self._http.close()
 
     async def _send(
-        self, method: str, base_url: str, path: str, own_headers: dict[str, str], body: bytes | None
+        self,
+        method: str,
+        base_url: str,
+        path: str,
+        own_headers: dict[str, str],
+        body: bytes | None,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # the library's own, of four parts
     ) -> aiohttp.ClientResponse:
         headers = {
             **own_headers,
@@ -81,7 +104,7 @@ class HttpProtocol(ABC):
         try:
             self._refuse_literal_address(base_url)
             return await self._http.request(
-                method, f"{base_url}{path}", data=body, headers=headers, allow_redirects=False
+                method, f"{base_url}{path}", data=body, headers=headers, allow_redirects=False, timeout=timeout
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise AttemptFailed(UpstreamFailed(), note=f"{type(error).__name__}: {error}") from error
@@ -133,7 +156,8 @@ async def _read_refusal(response: aiohttp.ClientResponse) -> AttemptFailed:
     """Return what an answer other than 200 means: the caller's fault in the provider's cleaned words, or ours."""
     status = response.status
     try:
-        body = await response.content.read(ERROR_BYTES_MAX)
+        async with asyncio.timeout(ERROR_SECONDS):
+            body = await response.content.read(ERROR_BYTES_MAX)
     except (aiohttp.ClientError, TimeoutError, OSError):
         body = b""
     response.close()

@@ -90,6 +90,7 @@ class _ChatInMessages(Form):
 
     def __init__(self, asked: ChatRequest) -> None:
         self._asked = asked
+        self.streamed = asked.streamed
         self._said = chat_to_messages(_decode(asked.body))
         # It is quoted and metered as any message; its own name and limit are set when it is sent.
         self._spoken = MessagesRequest(msgspec.json.encode({**self._said, "model": asked.model, "max_tokens": 0}), {})
