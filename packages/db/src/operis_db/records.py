@@ -6,11 +6,14 @@ from sqlalchemy import Index, LargeBinary, SmallInteger, String, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from operis_db.base import Base, CreatedAt, Id, Moment, NewId
+from operis_db.base import Base, Count, CreatedAt, Id, Moment, NewId
 
 
 class AuditEvent(Base):
-    """Who did what to what, and why. Append-only."""
+    """Who did what to what, and why. Append-only, and linked into a chain when its transaction commits.
+
+    What it says of a person is sealed under that person's key: destroying the key erases it, and breaks no link.
+    """
 
     __tablename__ = "audit_events"
     id: Mapped[NewId] = mapped_column(primary_key=True)
@@ -18,17 +21,43 @@ class AuditEvent(Base):
     organization_id: Mapped[Id | None]
     actor_id: Mapped[Id | None]
     """None: the system itself, or somebody not signed in."""
+    as_user_id: Mapped[Id | None]
+    """Whom the actor, an operator, acted as."""
     action: Mapped[str] = mapped_column(String(64))
     target_type: Mapped[str] = mapped_column(String(32))
     target_id: Mapped[str] = mapped_column(String(128))
     before: Mapped[dict[str, object] | None] = mapped_column(JSONB)
     after: Mapped[dict[str, object] | None] = mapped_column(JSONB)
     reason: Mapped[str | None] = mapped_column(Text)
-    address: Mapped[str | None] = mapped_column(String(64))
-    agent: Mapped[str | None] = mapped_column(String(256))
     request_id: Mapped[str | None] = mapped_column(String(64))
+    origin_sealed: Mapped[bytes | None]
+    """Address and program of the actor."""
+    state_sealed: Mapped[bytes | None]
+    """What `before` and `after` leave out, because it is personal to the user who is the target."""
 
-    __table_args__ = (Index("ix_audit_events_organization_id_id", "organization_id", "id"),)
+    __table_args__ = (
+        Index("ix_audit_events_organization_id_id", "organization_id", "id"),
+        Index("ix_audit_events_actor_id_id", "actor_id", "id"),
+        Index("ix_audit_events_target_id_id", "target_id", "id"),
+    )
+
+
+class AuditLink(Base):
+    """The place of an event in the chain, and the digest of it and all before it. Written by the database alone."""
+
+    __tablename__ = "audit_links"
+    number: Mapped[Count] = mapped_column(primary_key=True, autoincrement=False)
+    event_id: Mapped[Id] = mapped_column(unique=True)
+    digest: Mapped[bytes]
+
+
+class PersonKey(Base):
+    """The key that seals what records say of one person; the nil UUID's is for those nobody signed in."""
+
+    __tablename__ = "person_keys"
+    user_id: Mapped[Id] = mapped_column(primary_key=True)
+    key_encrypted: Mapped[bytes]
+    created_at: Mapped[CreatedAt]
 
 
 class Mail(Base):
