@@ -15,6 +15,7 @@ HISTORY = {
     "prices": "input = 0",
     "usage_records": "charge_nano = 0",
     "audit_events": "reason = 'another'",
+    "audit_links": "digest = ''",
 }
 STATEMENTS = [
     (table, statement)

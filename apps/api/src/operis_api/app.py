@@ -139,8 +139,8 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
     if settings.crash_at is not None:
         arm_crash(*settings.crash_at)
     engine = create_engine(settings.database_url, APP_ROLE)
-    sessions = async_sessionmaker(engine, expire_on_commit=False)
     vault = Vault(settings.derive_key("vault"))
+    sessions = async_sessionmaker(engine, expire_on_commit=False, info={"vault": vault})
     signer = TokenSigner(settings.derive_key("access-token"), settings.derive_key("refresh-token"))
     pepper = settings.derive_key("api-key-pepper")
     catalog = Catalog(sessions, vault, echo_enabled=settings.echo_enabled)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from operis_api.accounts.registering import CLAIM_KEY, check_applicant, register_user, verify_user
 from operis_api.audit.recording import record_event
+from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import DomainError
 from operis_api.kit.ids import new_id
 from operis_api.kit.origin import Origin
@@ -58,6 +59,7 @@ async def open_sessions(settings: Settings) -> AsyncGenerator[Sessions]:
     assert settings.database_url is not None, "the caller has set up the database"
     engine = create_engine(settings.database_url, APP_ROLE)
     try:
-        yield async_sessionmaker(engine, expire_on_commit=False)
+        vault = Vault(settings.derive_key("vault"))
+        yield async_sessionmaker(engine, expire_on_commit=False, info={"vault": vault})
     finally:
         await engine.dispose()

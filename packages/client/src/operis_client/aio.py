@@ -18,6 +18,7 @@ from operis_client.models import (
     Adjustment,
     AdminRequest,
     ApiKey,
+    AuditRow,
     ExplainedRequest,
     InvitationView,
     LedgerVerification,
@@ -282,6 +283,34 @@ class AsyncOperis:
     async def revoke_invitation(self, organization_id: str, invitation_id: str) -> None:
         await self._call("DELETE", f"/api/v1/organizations/{organization_id}/invitations/{invitation_id}", type(None))
 
+    async def list_organization_audit(
+        self,
+        organization_id: str,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        action: str | None = None,
+        actor_id: str | None = None,
+        target_id: str | None = None,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+    ) -> Page[AuditRow]:
+        """List what was done in the organization, newest first; `action` may be its first word alone."""
+        return await self._call(
+            "GET",
+            f"/api/v1/organizations/{organization_id}/audit",
+            Page[AuditRow],
+            params=transport.query(
+                limit=limit,
+                after=after,
+                action=action,
+                actor_id=actor_id,
+                target_id=target_id,
+                from_=from_.isoformat() if from_ else None,
+                to=to.isoformat() if to else None,
+            ),
+        )
+
     async def accept_invitation(self, *, token: str) -> MemberView:
         """Join the organization that invited the signed-in user's address."""
         return await self._call("POST", "/api/v1/invitations/accept", MemberView, content=transport.body(token=token))
@@ -413,6 +442,37 @@ class AsyncOperis:
             f"/api/v1/admin/users/{user_id}",
             UserRow,
             content=transport.body(status=status, email_verified=email_verified, reason=reason),
+        )
+
+    async def list_audit(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        organization_id: str | None = None,
+        actor_id: str | None = None,
+        target_id: str | None = None,
+        action: str | None = None,
+        request_id: str | None = None,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+    ) -> Page[AuditRow]:
+        """List what anybody did, newest first; `action` may be its first word alone."""
+        return await self._call(
+            "GET",
+            "/api/v1/admin/audit",
+            Page[AuditRow],
+            params=transport.query(
+                limit=limit,
+                after=after,
+                organization_id=organization_id,
+                actor_id=actor_id,
+                target_id=target_id,
+                action=action,
+                request_id=request_id,
+                from_=from_.isoformat() if from_ else None,
+                to=to.isoformat() if to else None,
+            ),
         )
 
     async def get_organization_wallet(self, organization_id: str) -> Wallet:

@@ -117,6 +117,29 @@ class SentInvitation(msgspec.Struct, frozen=True, kw_only=True):
     """Where it is accepted; shown in development alone, elsewhere only the mail has it."""
 
 
+class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing somebody did. Of an erased person, what was personal is None."""
+
+    id: str
+    created_at: datetime
+    organization_id: str | None
+    actor_id: str | None
+    """None: the system, somebody not signed in, or, for a customer, an operator."""
+    actor_email: str | None
+    actor_is_operator: bool
+    as_user_id: str | None
+    """Whom an operator acted as."""
+    action: str
+    target_type: str
+    target_id: str
+    before: dict[str, str | int | bool | None] | None
+    after: dict[str, str | int | bool | None] | None
+    reason: str | None
+    address: str | None
+    agent: str | None
+    request_id: str | None
+
+
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str

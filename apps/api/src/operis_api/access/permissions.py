@@ -25,6 +25,7 @@ OF_ORGANIZATIONS: dict[str, frozenset[str]] = {
         "models.view": "owner admin billing developer viewer",
         "usage.view": "owner admin billing developer viewer",
         "wallet.view": "owner admin billing developer viewer",
+        "audit.view": "owner admin",
     }.items()
 }
 """Of a member, by the role in the organization that the request is about."""
@@ -48,6 +49,7 @@ OF_OPERATORS: dict[str, frozenset[str]] = {
         "admin.models.edit": "superadmin",
         "admin.upstreams.view": "superadmin support finance read-only",
         "admin.upstreams.edit": "superadmin",
+        "admin.audit.view": "superadmin support finance read-only",
     }.items()
 }
 """Of an operator, by the user's own role on the platform."""

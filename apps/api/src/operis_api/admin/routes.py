@@ -2,13 +2,14 @@
 
 from litestar import Router
 
-from operis_api.admin import books, corrections, models, multipliers, overview, plans, prices, upstreams, users
+from operis_api.admin import audit, books, corrections, models, multipliers, overview, plans, prices, upstreams, users
 
 router = Router(
     "/admin",
     route_handlers=[
         overview.router,
         users.router,
+        audit.router,
         corrections.router,
         books.router,
         plans.router,

@@ -16,7 +16,7 @@ from operis_api.kit.errors import InvalidField
 from operis_api.kit.lists import After, Limit
 from operis_api.kit.naming import clean_name
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
-from operis_api.organizations import team_routes
+from operis_api.organizations import auditing, team_routes
 from operis_api.organizations.members import lock_member, remove_member
 from operis_api.organizations.owning import (
     check_timezone,
@@ -198,6 +198,7 @@ router = Router(
         leave,
         transfer,
         *team_routes.handlers,
+        auditing.list_audit,
     ],
     tags=["organizations"],
 )

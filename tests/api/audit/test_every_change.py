@@ -1,0 +1,283 @@
+"""Every route that changes something writes exactly one row of the audit log. A new one needs its line in CHANGES."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from operis_client import AsyncOperis
+from tests.factories import PASSWORD, Account, join, mint, new_email, set_balance, share, sign_up, token_of
+from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream
+from tests.habits.walking import OPERATIONS, Operation, name_of, send
+from tests.running import Api
+
+NO_CHANGE = {
+    "refresh": "the session stays the one it is",
+    "test_upstream": "it asks the provider, and keeps nothing",
+    "verify_ledger": "it reads the books; who asked is kept with the result",
+}
+"""Routes that change nothing anybody could ask about, and why."""
+CHANGING = [
+    operation
+    for operation in OPERATIONS
+    if operation.method != "GET" and not operation.is_gateway and operation.name not in NO_CHANGE
+]
+
+
+@dataclass
+class Stage:
+    """Who and what a change needs: an owner in a shared organization, an operator, a provider."""
+
+    api: Api
+    admin: AsyncOperis
+    owner: Account
+    provider: OpenAIUpstream
+
+    @property
+    def shared(self) -> dict[str, str]:
+        return {"organization_id": self.owner.organization_id}
+
+
+@dataclass
+class Change:
+    """A request that succeeds."""
+
+    token: str | None
+    values: dict[str, str] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Make = Callable[[Stage], Awaitable[Change]]
+CHANGES: dict[str, Make] = {}
+
+
+def change(make: Make) -> Make:
+    CHANGES[getattr(make, "__name__", "")] = make
+    return make
+
+
+@change
+async def register(stage: Stage) -> Change:
+    return Change(None, body={"email": new_email(), "password": PASSWORD, "name": "Ada"})
+
+
+@change
+async def login(stage: Stage) -> Change:
+    return Change(None, body={"email": stage.owner.email, "password": PASSWORD})
+
+
+@change
+async def logout(stage: Stage) -> Change:
+    return Change((await sign_up(stage.api)).client.token)
+
+
+@change
+async def logout_all(stage: Stage) -> Change:
+    return Change((await sign_up(stage.api)).client.token)
+
+
+@change
+async def update_me(stage: Stage) -> Change:
+    return Change(stage.owner.client.token, body={"name": "Ada King"})
+
+
+@change
+async def create_organization(stage: Stage) -> Change:
+    return Change(stage.owner.client.token, body={"name": "Engines"})
+
+
+@change
+async def update_organization(stage: Stage) -> Change:
+    return Change(stage.owner.client.token, stage.shared, {"name": "Difference Engines"})
+
+
+@change
+async def delete_organization(stage: Stage) -> Change:
+    other = await share(stage.owner)
+    return Change(other.client.token, {"organization_id": other.organization_id})
+
+
+@change
+async def leave_organization(stage: Stage) -> Change:
+    grace = await join(stage.api, stage.owner, "viewer")
+    return Change(grace.client.token, stage.shared)
+
+
+@change
+async def transfer_organization(stage: Stage) -> Change:
+    other = await share(stage.owner)
+    grace = await join(stage.api, other, "viewer")
+    return Change(other.client.token, {"organization_id": other.organization_id}, {"user_id": grace.user_id})
+
+
+@change
+async def update_member(stage: Stage) -> Change:
+    grace = await join(stage.api, stage.owner, "viewer")
+    return Change(stage.owner.client.token, {**stage.shared, "user_id": grace.user_id}, {"role": "admin", "rpm": 7})
+
+
+@change
+async def remove_member(stage: Stage) -> Change:
+    grace = await join(stage.api, stage.owner, "viewer")
+    return Change(stage.owner.client.token, {**stage.shared, "user_id": grace.user_id})
+
+
+async def invited(stage: Stage, email: str | None = None) -> tuple[str, str]:
+    sent = await stage.owner.client.invite_member(
+        stage.owner.organization_id, email=email or new_email(), role="viewer"
+    )
+    return sent.invitation.id, token_of(sent)
+
+
+@change
+async def invite_member(stage: Stage) -> Change:
+    return Change(stage.owner.client.token, stage.shared, {"email": new_email(), "role": "viewer"})
+
+
+@change
+async def resend_invitation(stage: Stage) -> Change:
+    invitation_id, _ = await invited(stage)
+    return Change(stage.owner.client.token, {**stage.shared, "invitation_id": invitation_id})
+
+
+@change
+async def revoke_invitation(stage: Stage) -> Change:
+    invitation_id, _ = await invited(stage)
+    return Change(stage.owner.client.token, {**stage.shared, "invitation_id": invitation_id})
+
+
+@change
+async def accept_invitation(stage: Stage) -> Change:
+    grace = await sign_up(stage.api)
+    _, token = await invited(stage, grace.email)
+    return Change(grace.client.token, body={"token": token})
+
+
+@change
+async def mint_key(stage: Stage) -> Change:
+    return Change(stage.owner.client.token, body={"name": "laptop"})
+
+
+async def minted(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change(ada.client.token, {"key_id": (await ada.client.mint_key(name="laptop")).key.id})
+
+
+@change
+async def update_key(stage: Stage) -> Change:
+    found = await minted(stage)
+    found.body = {"name": "desk"}
+    return found
+
+
+@change
+async def revoke_key(stage: Stage) -> Change:
+    return await minted(stage)
+
+
+@change
+async def update_user(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change(stage.admin.token, {"user_id": ada.user_id}, {"status": "suspended", "reason": "Abuse"})
+
+
+@change
+async def adjust_wallet(stage: Stage) -> Change:
+    return Change(stage.admin.token, stage.shared, {"amount": "1", "reason": "A gift"})
+
+
+@change
+async def reverse_charge(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    messages = [{"role": "user", "content": "hi"}]
+    await stage.api.client(await mint(ada)).create_chat_completion({"model": "operis/echo", "messages": messages})
+    request = (await ada.client.list_requests()).items[0]
+    ids = {"organization_id": ada.organization_id, "request_id": request.id}
+    return Change(stage.admin.token, ids, {"reason": "It was wrong"})
+
+
+@change
+async def update_plan(stage: Stage) -> Change:
+    plan = (await stage.admin.list_plans()).items[0]
+    return Change(stage.admin.token, {"plan_id": plan.id}, {"welcome_grant": plan.welcome_grant})
+
+
+async def upstream_of(stage: Stage) -> str:
+    made = await stage.admin.create_upstream(
+        name=f"Provider {secrets.token_hex(4)}", base_url=stage.provider.base_url, api_key=API_KEY
+    )
+    return made.id
+
+
+async def model_of(stage: Stage) -> str:
+    model_id = f"acme/{secrets.token_hex(4)}"
+    await stage.admin.create_model(id=model_id, upstream_id=await upstream_of(stage), upstream_model="m")
+    return model_id
+
+
+@change
+async def create_upstream(stage: Stage) -> Change:
+    name = f"Provider {secrets.token_hex(4)}"
+    body = {"name": name, "protocol": "openai", "base_url": stage.provider.base_url, "api_key": API_KEY}
+    return Change(stage.admin.token, body=body)
+
+
+@change
+async def update_upstream(stage: Stage) -> Change:
+    return Change(stage.admin.token, {"upstream_id": await upstream_of(stage)}, {"enabled": False})
+
+
+@change
+async def create_model(stage: Stage) -> Change:
+    body = {
+        "id": f"acme/{secrets.token_hex(4)}",
+        "upstream_id": await upstream_of(stage),
+        "upstream_model": "m",
+    }
+    return Change(stage.admin.token, body=body)
+
+
+@change
+async def update_model(stage: Stage) -> Change:
+    return Change(stage.admin.token, {"model_id": await model_of(stage)}, {"enabled": False})
+
+
+@change
+async def add_model_upstream(stage: Stage) -> Change:
+    body = {"upstream_id": await upstream_of(stage), "upstream_model": "m"}
+    return Change(stage.admin.token, {"model_id": await model_of(stage)}, body)
+
+
+@change
+async def create_price(stage: Stage) -> Change:
+    return Change(stage.admin.token, body={"model_id": await model_of(stage), "input": "1", "output": "1"})
+
+
+@pytest.fixture(scope="session")
+async def stage(api: Api, admin: AsyncOperis, provider: OpenAIUpstream) -> Stage:
+    owner = await share(await sign_up(api))
+    await set_balance(admin, owner, "1")
+    return Stage(api, admin, owner, provider)
+
+
+def test_every_changing_route_is_here_and_nothing_else() -> None:
+    assert {operation.name for operation in CHANGING} == set(CHANGES)
+    assert set(NO_CHANGE) <= {operation.name for operation in OPERATIONS}
+
+
+@pytest.mark.parametrize("operation", CHANGING, ids=name_of)
+async def test_a_change_writes_exactly_one_row_that_says_who_and_what(stage: Stage, operation: Operation) -> None:
+    made = await CHANGES[operation.name](stage)
+    more = {} if made.body is None else {"json": made.body}
+    answer = await send(stage.api, operation, token=made.token, values=made.values, headers=made.headers, **more)
+    assert answer.is_success, answer.text
+    rows = (await stage.admin.list_audit(request_id=answer.headers["x-request-id"])).items
+    assert len(rows) == 1, [row.action for row in rows]
+    (row,) = rows
+    assert row.actor_email is not None
+    assert row.address == "127.0.0.1"
+    assert row.target_id
+    assert (row.reason is not None) is ("reason" in (made.body or {}))
