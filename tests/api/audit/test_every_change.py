@@ -256,6 +256,22 @@ async def create_price(stage: Stage) -> Change:
     return Change(stage.admin.token, body={"model_id": await model_of(stage), "input": "1", "output": "1"})
 
 
+async def multiplier_of(stage: Stage) -> dict[str, Any]:
+    plan = (await stage.admin.list_plans()).items[0]
+    return {"plan_id": plan.id, "model_id": await model_of(stage), "multiplier": "0.5"}
+
+
+@change
+async def set_multiplier(stage: Stage) -> Change:
+    return Change(stage.admin.token, body=await multiplier_of(stage))
+
+
+@change
+async def remove_multiplier(stage: Stage) -> Change:
+    made = await stage.admin.set_multiplier(**await multiplier_of(stage))
+    return Change(stage.admin.token, {"multiplier_id": made.id})
+
+
 @pytest.fixture(scope="session")
 async def stage(api: Api, admin: AsyncOperis, provider: OpenAIUpstream) -> Stage:
     owner = await share(await sign_up(api))

@@ -4,6 +4,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from operis_api.audit.proving import AUDIT_INVARIANTS
+
 FINDINGS_MAX = 20
 STATEMENT_TIMEOUT = "30min"
 """Beyond the pool's own: each query reads all of the books."""
@@ -136,11 +138,11 @@ class Report(msgspec.Struct, frozen=True):
 
 
 async def verify_books(session: AsyncSession) -> Report:
-    """Check every invariant; at most 20 findings of each are named."""
+    """Check every invariant of the books and of the audit log; at most 20 findings of each are named."""
     await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await session.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"))
     checks: list[Check] = []
-    for name, query in INVARIANTS.items():
+    for name, query in {**INVARIANTS, **AUDIT_INVARIANTS}.items():
         rows = await session.scalars(text(f"{query} LIMIT {FINDINGS_MAX}"))
         checks.append(Check(name, [str(row) for row in rows]))
     return Report(all(not check.findings for check in checks), checks)
