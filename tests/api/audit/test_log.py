@@ -59,17 +59,19 @@ async def test_what_is_personal_is_sealed_and_gone_with_its_key(api: Api, admin:
     ada = await sign_up(api, name="Ada Secretname")
     await ada.client.update_me(name="Ada Newname")
     (row,) = (await admin.list_audit(actor_id=ada.user_id, action="user.update")).items
-    assert (row.before, row.after, row.address) == ({"name": "Ada Secretname"}, {"name": "Ada Newname"}, "127.0.0.1")
+    assert (row.before or {})["name"] == "Ada Secretname"
+    assert ((row.after or {})["name"], row.address) == ("Ada Newname", "127.0.0.1")
     stored = await api.database.fetch("SELECT e::text AS row FROM audit_events e WHERE id = $1::uuid", row.id)
     for personal in ("Secretname", "Newname", "127.0.0.1", ada.email):
         assert personal not in stored[0]["row"]
     await api.database.fetch("DELETE FROM person_keys WHERE user_id = $1::uuid", ada.user_id)
     (erased,) = (await admin.list_audit(actor_id=ada.user_id, action="user.update")).items
-    assert (erased.before, erased.after, erased.address, erased.agent) == ({}, {}, None, None)
+    assert "name" not in {**(erased.before or {}), **(erased.after or {})}
+    assert (erased.address, erased.agent) == (None, None)
     await ada.client.update_me(name="Ada Again")  # with a key made anew, which opens nothing of before
     newest, still = (await admin.list_audit(actor_id=ada.user_id, action="user.update")).items
-    assert newest.after == {"name": "Ada Again"}
-    assert (still.id, still.after) == (row.id, {})
+    assert (newest.after or {})["name"] == "Ada Again"
+    assert (still.id, "name" in (still.after or {})) == (row.id, False)
     assert await broken_rules(api.database) == []
 
 
