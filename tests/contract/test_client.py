@@ -19,11 +19,12 @@ from operis_client.unasync import derive_sync_source
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs" / "openapi.json").read_text())
 SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
-BEYOND_THE_OPERATIONS = {"close", "for_organization", "stream_chat_completion", "stream_message"}
+BEYOND_THE_OPERATIONS = {"close", "for_organization", "stream_chat_completion", "stream_message", "stream_response"}
 """Methods that are no operation of their own."""
 OPENAI_SHAPED = {
     "create_chat_completion": "POST /v1/chat/completions",
     "create_embedding": "POST /v1/embeddings",
+    "create_response": "POST /v1/responses",
     "create_message": "POST /v1/messages",
     "count_message_tokens": "POST /v1/messages/count_tokens",
     "list_gateway_models": "GET /v1/models",

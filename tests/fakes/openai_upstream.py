@@ -39,6 +39,18 @@ class Script:
     raw_answer: bytes | None = None
     limited_keys: dict[str, str] = field(default_factory=dict[str, str])
     """Credentials that are answered 429, with this Retry-After."""
+    responses: bool = False
+    """Whether the provider serves /responses."""
+    response_usage: dict[str, Any] | None = field(
+        default_factory=lambda: {
+            "input_tokens": 100,
+            "input_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 0},
+            "output_tokens": 20,
+            "output_tokens_details": {"reasoning_tokens": 5},
+            "total_tokens": 120,
+        }
+    )
+    response_end: str = "response.completed"
 
 
 class OpenAIUpstream:
@@ -49,6 +61,8 @@ class OpenAIUpstream:
         self.keys_used: list[str] = []
         self.limited = 0
         """How often a limited credential was refused."""
+        self.sent = b""
+        """The last response's stream."""
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         if refusal := self._refuse_credential(request):
@@ -87,6 +101,60 @@ class OpenAIUpstream:
                 "provider_extra": {"kept": True},
             }
         )
+
+    async def responses(self, request: web.Request) -> web.StreamResponse:
+        script = self.script
+        if not script.responses:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        body = await request.json()
+        self.calls.append(body)
+        if script.status != 200:
+            return web.json_response({"error": {"message": script.error}}, status=script.status)
+        text = "".join(script.words)
+        part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": []}
+        item: dict[str, Any] = {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [part],
+        }
+        whole: dict[str, Any] = {
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 1,
+            "status": script.response_end.removeprefix("response."),
+            "model": body["model"],
+            "output": [item],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "provider_extra": {"kept": True},
+            **({"usage": script.response_usage} if script.response_usage else {}),
+        }
+        if not body.get("stream"):
+            return web.json_response(whole)
+        begun: dict[str, Any] = {**whole, "status": "in_progress", "output": []}
+        where = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+        events: list[dict[str, Any]] = [
+            {"type": "response.created", "response": begun},
+            {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}},
+            {"type": "response.content_part.added", **where, "part": {**part, "text": ""}},
+            *({"type": "response.output_text.delta", **where, "delta": word, "logprobs": []} for word in script.words),
+            {"type": "response.output_text.done", **where, "text": text, "logprobs": []},
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+            {"type": script.response_end, "response": whole},
+        ]
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        numbered = [{**event, "sequence_number": nth} for nth, event in enumerate(events)]
+        self.sent = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in numbered).encode()
+        size = script.split_bytes or len(self.sent)
+        for start in range(0, len(self.sent), size):
+            await response.write(self.sent[start : start + size])
+            await asyncio.sleep(0.001)
+        await response.write_eof()
+        return response
 
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -175,6 +243,7 @@ async def run_openai_upstream() -> AsyncGenerator[OpenAIUpstream]:
     upstream = OpenAIUpstream()
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post("/v1/chat/completions", upstream.chat)
+    app.router.add_post("/v1/responses", upstream.responses)
     app.router.add_post("/v1/embeddings", upstream.embeddings)
     app.router.add_get("/v1/models", upstream.models)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

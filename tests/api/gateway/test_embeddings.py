@@ -1,6 +1,6 @@
 """Embeddings: charged for their prompt, exactly."""
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from openai import APIStatusError, BadRequestError
@@ -63,7 +63,15 @@ async def test_a_wallet_that_cannot_cover_the_prompt_is_a_402(
     assert script.status == 200
 
 
-async def test_the_built_in_model_embeds_nothing(api: Api, ada: Account) -> None:
-    with pytest.raises(BadRequestError) as refusal:
-        await api.openai(await mint(ada)).embeddings.create(model="operis/echo", input="one")
-    assert refusal.value.code == "dialect_not_served"
+async def test_the_built_in_model_embeds_a_text_always_alike(api: Api, ada: Account) -> None:
+    client = api.openai(await mint(ada))
+    first = await client.embeddings.create(model="operis/echo", input=["one", "two"])
+    again = await client.embeddings.create(model="operis/echo", input="one", encoding_format="float", dimensions=64)
+    one, two = (found.embedding for found in first.data)
+    assert (len(one), one == two) == (64, False)
+    assert again.data[0].embedding == pytest.approx(one)
+    assert first.usage.model_extra == {"cost": "0.000006"}  # six characters at 1 credit per million
+    assert await newest(ada) == ("completed", "0.000003", False)
+    for wrong in ({"input": [1, 2]}, {"input": "one", "dimensions": 0}, {"input": ["x"] * 257}):
+        with pytest.raises(BadRequestError):
+            await client.embeddings.create(model="operis/echo", **cast("Any", wrong))

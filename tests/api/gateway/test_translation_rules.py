@@ -16,10 +16,13 @@ from operis_api.catalog.offers import Credential, Offer, Route
 from operis_api.gateway.dialects import GatewayRequest, StreamMeter
 from operis_api.gateway.dialects.anthropic.request import MessagesRequest
 from operis_api.gateway.dialects.openai.request import ChatRequest
+from operis_api.gateway.dialects.openai.responses import ResponsesRequest
 from operis_api.gateway.dialects.translation.answers import completion_to_message, message_to_completion
 from operis_api.gateway.dialects.translation.chat_to_messages import chat_to_messages
+from operis_api.gateway.dialects.translation.completion_to_response import completion_to_response, frame_response
 from operis_api.gateway.dialects.translation.forms import Forms, find_forms
 from operis_api.gateway.dialects.translation.messages_to_chat import messages_to_chat
+from operis_api.gateway.dialects.translation.responses_to_chat import responses_to_chat
 from operis_api.gateway.errors import InvalidBody, NotTranslatable
 
 Json = dict[str, Any]
@@ -262,6 +265,15 @@ def message_meter() -> StreamMeter:
     return forms_of(MessagesRequest(json.dumps(body).encode(), {}), "openai")["openai"].stream_meter()
 
 
+def response_meter(protocol: str) -> StreamMeter:
+    """What a responses client is told of a stream."""
+    asked = ResponsesRequest(b'{"model": "m", "input": "x", "stream": true}')
+    forms = forms_of(asked, protocol)
+    form = forms.fallback(protocol) if protocol == "openai" else forms[protocol]
+    assert form is not None
+    return form.stream_meter()
+
+
 def halves(text: str) -> list[str]:
     return [text[: len(text) // 2], text[len(text) // 2 :]]
 
@@ -400,15 +412,39 @@ def stream_values(found: Sequence[object]) -> bytes:
 
 @given(st.binary(max_size=200) | st.lists(values, max_size=5).map(stream_values))
 def test_a_strange_stream_fails_or_passes_but_never_raises(stream: bytes) -> None:
-    for meter in (chat_meter(), message_meter()):
+    for meter in (chat_meter(), message_meter(), response_meter("openai"), response_meter("anthropic")):
         meter.feed(stream)
         meter.end(None)
 
 
+@given(answers(), cuts)
+def test_a_chats_stream_cut_anywhere_says_to_a_responses_client_what_the_whole_says(
+    message: Json, cuts: list[int]
+) -> None:
+    completion = message_to_completion(message, 1)
+    whole = completion_to_response(completion, frame_response({}, 1))
+    for protocol, stream in (("openai", completion_chunks(completion)), ("anthropic", message_events(message))):
+        events = payloads_in(relay(response_meter(protocol), stream, cuts))
+        response = events[-1]["response"]
+        assert events[-1]["type"] == f"response.{response['status']}"
+        assert [event["sequence_number"] for event in events] == list(range(len(events)))
+        assert (response["status"], response["incomplete_details"]) == (whole["status"], whole["incomplete_details"])
+        assert strip_arguments(response["output"]) == strip_arguments(whole["output"])
+        done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+        assert done == response["output"]
+        assert (response["usage"]["input_tokens"], response["usage"]["cost"]) == (5, "0.25")
+
+
+def strip_arguments(output: Any) -> list[Json]:
+    """Return a response's items with the arguments of tools as what they mean."""
+    return [{**item, "arguments": json.loads(item["arguments"])} if "arguments" in item else item for item in output]
+
+
 @given(objects, objects)
 def test_a_strange_request_is_refused_and_never_raises_anything_else(request: Json, message: Json) -> None:
-    for translate in (chat_to_messages, messages_to_chat):
-        for strange in (request, {"messages": [message], **request}, {"messages": [{"role": "user", **message}]}):
+    user: Json = {"role": "user", **message}
+    for translate in (chat_to_messages, messages_to_chat, responses_to_chat):
+        for strange in (request, {"messages": [message], **request}, {"messages": [user], "input": [user]}):
             try:
                 translate(strange)
             except (NotTranslatable, InvalidBody):

@@ -106,6 +106,7 @@ def create_litestar(settings: Settings) -> Litestar:
             reference.get_reference,
             reference.get_reference_script,
             gateway.create_chat_completion,
+            gateway.create_response,
             gateway.create_embedding,
             gateway.create_message,
             gateway.count_message_tokens,

@@ -178,7 +178,8 @@ _CALLS_OF_MODELS = {
     "/v1/chat/completions": _call_of_model(
         "create_chat_completion",
         "Create a chat completion, streamed or not",
-        "OpenAI's chat completions: fields Operis does not know pass through to the upstream. "
+        "OpenAI's chat completions: fields Operis does not know pass through to upstreams of OpenAI's protocol; for "
+        "others the request is translated. "
         f"{_CHARGED} 402 names required, available, held and affordable_output_tokens.",
         {
             **_MESSAGES,
@@ -188,6 +189,15 @@ _CALLS_OF_MODELS = {
             "n": {"type": "integer", "minimum": 1, "maximum": 128, "default": 1},
         },
         required=["messages"],
+    ),
+    "/v1/responses": _call_of_model(
+        "create_response",
+        "Create a response, streamed or not",
+        "OpenAI's responses, without a memory: nothing is stored, so previous_response_id, conversation and background "
+        f"are refused. Passed through to upstreams that serve it, else translated. {_CHARGED} 402 names required, "
+        "available, held and affordable_output_tokens.",
+        {"input": {}, "instructions": {"type": "string"}, **_STREAM, "max_output_tokens": {"type": "integer"}},
+        required=[],
     ),
     "/v1/embeddings": _call_of_model(
         "create_embedding",
@@ -199,8 +209,8 @@ _CALLS_OF_MODELS = {
     "/v1/messages": _call_of_model(
         "create_message",
         "Create a message, streamed or not",
-        "Anthropic's messages, for models whose upstreams speak Anthropic's protocol and for the built-in echo: "
-        f"fields Operis does not know pass through to the upstream. {_CHARGED} 402 names required, available, held "
+        "Anthropic's messages: fields Operis does not know pass through to upstreams of Anthropic's protocol; for "
+        f"others the request is translated. {_CHARGED} 402 names required, available, held "
         "and affordable_output_tokens.",
         {**_MESSAGES, **_STREAM, "max_tokens": {"type": "integer", "minimum": 0}},
         required=["messages", "max_tokens"],

@@ -145,6 +145,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "create_price": (InvalidField, NotFound, admin.PriceExists),
     "create_chat_completion": (*_GENERATION, gateway.NotTranslatable, gateway.StreamTooLong),
     "create_message": (*_GENERATION, gateway.NotTranslatable, gateway.StreamTooLong),
+    "create_response": (*_GENERATION, gateway.NotOffered, gateway.NotTranslatable, gateway.StreamTooLong),
     "create_embedding": _GENERATION,
     "count_message_tokens": _ASKING,
     "list_gateway_models": _CREDENTIAL,

@@ -817,6 +817,22 @@ class AsyncOperis:
         async with self._stream("/v1/chat/completions", body) as payloads:
             yield payloads
 
+    async def create_response(self, body: Mapping[str, object]) -> dict[str, object]:
+        """Call `/v1/responses` without streaming; body and answer are OpenAI's."""
+        return await self._call(
+            "POST",
+            "/v1/responses",
+            dict[str, object],
+            content=transport.body(**body),
+            time_limit=transport.STREAM_TIMEOUT,
+        )
+
+    @asynccontextmanager
+    async def stream_response(self, body: Mapping[str, object]) -> AsyncGenerator[AsyncIterator[str]]:
+        """Call `/v1/responses` streaming; yields the `data:` payloads, each of which names its `type`."""
+        async with self._stream("/v1/responses", body) as payloads:
+            yield payloads
+
     async def create_embedding(self, body: Mapping[str, object]) -> dict[str, object]:
         """Call `/v1/embeddings`; body and answer are OpenAI's."""
         return await self._call(

@@ -817,6 +817,22 @@ class Operis:
         with self._stream("/v1/chat/completions", body) as payloads:
             yield payloads
 
+    def create_response(self, body: Mapping[str, object]) -> dict[str, object]:
+        """Call `/v1/responses` without streaming; body and answer are OpenAI's."""
+        return self._call(
+            "POST",
+            "/v1/responses",
+            dict[str, object],
+            content=transport.body(**body),
+            time_limit=transport.STREAM_TIMEOUT,
+        )
+
+    @contextmanager
+    def stream_response(self, body: Mapping[str, object]) -> Generator[Iterator[str], None, None]:
+        """Call `/v1/responses` streaming; yields the `data:` payloads, each of which names its `type`."""
+        with self._stream("/v1/responses", body) as payloads:
+            yield payloads
+
     def create_embedding(self, body: Mapping[str, object]) -> dict[str, object]:
         """Call `/v1/embeddings`; body and answer are OpenAI's."""
         return self._call(

@@ -16,6 +16,7 @@ from operis_api.gateway.live import LiveCalls
 from operis_api.gateway.relay import Client, Relay
 from operis_api.gateway.upstreams import AttemptFailed, Protocolled, Reply
 from operis_api.gateway.upstreams.health import Health
+from operis_api.gateway.upstreams.paths import NOT_SERVED, MissingPaths
 from operis_api.keys.authentication import Caller
 from operis_api.kit.errors import DomainError, Unavailable
 from operis_api.kit.money import format_nano
@@ -38,6 +39,7 @@ class Chat:
         self._live = live
         self._health = health
         self._protocols = protocols
+        self._missing = MissingPaths()
 
     async def authenticate(self, origin: CallOrigin, *, fresh: bool = False) -> Caller:
         """Return who calls, before the body is even read."""
@@ -122,10 +124,9 @@ class Chat:
 
     async def _read_answer(self, call: Call) -> tuple[AnswerMeter, bytes]:
         async for route in call.routes():
-            form = call.admitted.forms[route.protocol]
-            meter = form.answer_meter()
             try:
-                reply = await self._open(call, route, form)
+                form, reply = await self._open(call, route)
+                meter = form.answer_meter()
                 try:
                     body = await reply.read()
                 finally:
@@ -143,10 +144,9 @@ class Chat:
     async def _open_stream(self, call: Call) -> tuple[Reply, AsyncIterator[bytes], StreamMeter, bytes]:
         """Return a stream whose first bytes have come: until then another upstream may still be tried."""
         async for route in call.routes():
-            form = call.admitted.forms[route.protocol]
-            meter = form.stream_meter()
             try:
-                reply = await self._open(call, route, form)
+                form, reply = await self._open(call, route)
+                meter = form.stream_meter()
                 chunks = aiter(reply.chunks())
                 first = await anext(chunks, b"")
                 out = meter.feed(first)
@@ -160,5 +160,19 @@ class Chat:
             return reply, chunks, meter, out
         raise call.refusal
 
-    async def _open(self, call: Call, route: Route, form: Form) -> Reply:
-        return await self._protocols[route.protocol].open(route, form, output_limit=call.admitted.output_limit)
+    async def _open(self, call: Call, route: Route) -> tuple[Form, Reply]:
+        """Return the form that the upstream was asked in, and its reply."""
+        forms, limit = call.admitted.forms, call.admitted.output_limit
+        form, fallback = forms[route.protocol], forms.fallback(route.protocol)
+        protocol = self._protocols[route.protocol]
+        if fallback is None or not self._missing.has(route, form.upstream_path):
+            try:
+                return form, await protocol.open(route, form, output_limit=limit)
+            except AttemptFailed as failure:
+                if failure.status in NOT_SERVED and forms.fallback_refusal is not None:
+                    raise AttemptFailed(forms.fallback_refusal, note=failure.note, status=failure.status) from failure
+                if fallback is None or failure.status not in NOT_SERVED:
+                    raise
+        reply = await protocol.open(route, fallback, output_limit=limit)
+        self._missing.note(route, form.upstream_path)
+        return fallback, reply

@@ -34,6 +34,15 @@ class NotTranslatable(DomainError):
         )
 
 
+class NotOffered(DomainError):
+    """A field asks for something that the dialect knows and this gateway does not do."""
+
+    status, code, title = 400, "not_offered", "This is not offered here."
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}.", param=field)
+
+
 class CallerSuspended(DomainError):
     status, code, title = 403, "suspended", "The account is suspended."
 

@@ -18,7 +18,9 @@ from operis_api.gateway.dialects import GatewayRequest
 from operis_api.gateway.dialects.anthropic.refusing import ANTHROPIC
 from operis_api.gateway.dialects.anthropic.request import CountRequest, MessagesRequest
 from operis_api.gateway.dialects.openai.embeddings import EmbeddingsRequest
+from operis_api.gateway.dialects.openai.refusing import RESPONSES
 from operis_api.gateway.dialects.openai.request import ChatRequest
+from operis_api.gateway.dialects.openai.responses import ResponsesRequest
 from operis_api.gateway.door import ClientLeft, Door
 from operis_api.gateway.errors import InternalError, KeyRequired, MethodNotAllowed, UnknownModel
 from operis_api.gateway.relay import Client
@@ -36,6 +38,12 @@ log = structlog.get_logger()
 @asgi("/v1/chat/completions", copy_scope=False)
 async def create_chat_completion(scope: Scope, receive: Receive, send: Send) -> None:
     await _serve(Door(cast("HTTPScope", scope), receive, send), _generate, ChatRequest)
+
+
+@asgi("/v1/responses", copy_scope=False)
+async def create_response(scope: Scope, receive: Receive, send: Send) -> None:
+    door = Door(cast("HTTPScope", scope), receive, send, RESPONSES)
+    await _serve(door, _generate, ResponsesRequest)
 
 
 @asgi("/v1/embeddings", copy_scope=False)

@@ -27,13 +27,13 @@ class Dialect(msgspec.Struct, frozen=True):
     name: str
     envelope: Callable[[DomainError, str], bytes]
     """Of an error and the request's id."""
-    event_prefix: bytes
-    """What stands before the envelope where the error is an event of a stream."""
+    event: Callable[[DomainError, str], bytes]
+    """The same as an event of a stream, without its blank line."""
     request_id_header: str | None = None
     """Where its clients look for the request's id, beside our own header."""
 
     def error_event(self, error: DomainError, request_id: str) -> bytes:
-        return self.event_prefix + self.envelope(error, request_id) + b"\n\n"
+        return self.event(error, request_id) + b"\n\n"
 
 
 class Meter:

@@ -3,7 +3,11 @@
 A token is one character (code point). What a call will use is known before it is made, so its quote is its charge.
 """
 
+import base64
+import random
 import re
+import sys
+from array import array
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -13,8 +17,18 @@ from operis_api.catalog.pricing import Meters
 from operis_api.gateway.dialects import Form, GatewayRequest
 from operis_api.gateway.dialects.anthropic.refusing import ANTHROPIC
 from operis_api.gateway.dialects.anthropic.request import CountRequest
+from operis_api.gateway.dialects.events import payload_of, split_events
+from operis_api.gateway.dialects.openai.embeddings import EmbeddingsRequest
+from operis_api.gateway.dialects.openai.responses import ResponsesRequest
+from operis_api.gateway.dialects.openai.responses_metering import usage_object
+from operis_api.gateway.dialects.translation.completion_to_response import (
+    ChunksToResponse,
+    completion_to_response,
+    frame_response,
+)
 from operis_api.gateway.upstreams import Reply
 
+DIMENSIONS = 64
 _WORDS = re.compile(r"\s*\S+\s*|\s+")
 
 
@@ -24,12 +38,17 @@ class EchoProtocol:
         assert isinstance(request, GatewayRequest), "it speaks every dialect"
         if isinstance(request, CountRequest):
             return _CountedEcho(request, 0)
+        if isinstance(request, EmbeddingsRequest):
+            return _EmbeddingsEcho(request, 0)
         limit = request.output_limit if output_limit is None else output_limit
+        if isinstance(request, ResponsesRequest):
+            return _ResponsesEcho(request, limit)
         return _AnthropicEcho(request, limit) if request.dialect is ANTHROPIC else _OpenAiEcho(request, limit)
 
 
 class _Echo:
     def __init__(self, request: GatewayRequest, output_limit: int | None) -> None:
+        self._request = request
         self.text, self.is_cut = _answer(request, output_limit)
         self.usage = echo_usage(request, output_limit)
         self.answers = request.answers
@@ -78,6 +97,51 @@ class _OpenAiEcho(_Echo):
     def _usage_object(self) -> dict[str, object]:
         prompt, completion = self.usage.input, self.usage.output
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+class _ResponsesEcho(_Echo):
+    """Says what the chat would say."""
+
+    def __init__(self, request: GatewayRequest, output_limit: int | None) -> None:
+        super().__init__(request, output_limit)
+        self._chat = _OpenAiEcho(request, output_limit)
+        self._frame = frame_response(msgspec.json.decode(request.body, type=dict[str, object]), 0)
+
+    async def read(self) -> bytes:
+        completion = msgspec.json.decode(await self._chat.read(), type=dict[str, object])
+        response = completion_to_response(completion, self._frame)
+        return msgspec.json.encode({**response, "usage": usage_object(self.usage, None)})
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        told = ChunksToResponse(self._frame)
+        async for chunk in self._chat.chunks():
+            for event in split_events(chunk):
+                if (payload := payload_of(event)) and payload != b"[DONE]":
+                    yield told.feed(msgspec.json.decode(payload, type=dict[str, object]))
+        yield told.end(usage_object(self.usage, None))
+
+
+class _EmbeddingsEcho(_Echo):
+    """Makes a vector of a text's hash: the same text has the same, another text another."""
+
+    async def read(self) -> bytes:
+        assert isinstance(self._request, EmbeddingsRequest), "chosen for it"
+        data = [
+            {"object": "embedding", "index": index, "embedding": self._vector(text, self._request)}
+            for index, text in enumerate(self._request.message_texts())
+        ]
+        usage = {"prompt_tokens": self.usage.input, "total_tokens": self.usage.input}
+        return msgspec.json.encode({"object": "list", "data": data, "model": self.model, "usage": usage})
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield await self.read()
+
+    def _vector(self, text: str, request: EmbeddingsRequest) -> object:
+        seeded = random.Random(text)  # noqa: S311  # nothing is to be kept secret
+        numbers = array("f", (seeded.uniform(-1, 1) for _ in range(request.dimensions or DIMENSIONS)))
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return base64.b64encode(numbers.tobytes()).decode() if request.in_base64 else numbers.tolist()
 
 
 class _AnthropicEcho(_Echo):

@@ -29,4 +29,8 @@ def _envelope(error: DomainError, request_id: str) -> bytes:
     return msgspec.json.encode({"type": "error", "error": members, "request_id": request_id})
 
 
-ANTHROPIC = Dialect("Anthropic", _envelope, b"event: error\ndata: ", request_id_header="request-id")
+def _event(error: DomainError, request_id: str) -> bytes:
+    return b"event: error\ndata: " + _envelope(error, request_id)
+
+
+ANTHROPIC = Dialect("Anthropic", _envelope, _event, request_id_header="request-id")

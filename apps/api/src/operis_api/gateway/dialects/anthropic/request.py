@@ -75,10 +75,12 @@ class _PromptRequest(GatewayRequest):
         fields = self._fields
         return estimate_tokens(sum(len(bytes(part)) for part in (fields.messages, fields.system, fields.tools)))
 
-    def forwarded_body(self, route: Route, output_limit: int | None) -> bytes:  # noqa: ARG002  # the caller set it
+    def forwarded_body(self, route: Route, output_limit: int | None) -> bytes:
         """Return the body with the upstream's name of the model; a member given twice is sent once, as quoted."""
         fields = msgspec.json.decode(self.body, type=dict[str, msgspec.Raw])
         fields["model"] = encode_raw(route.upstream_model)
+        if output_limit is not None:  # of a chat without a limit; here it is the caller's own
+            fields["max_tokens"] = encode_raw(output_limit)
         return msgspec.json.encode(fields)
 
     def forwarded_headers(self) -> dict[str, str]:

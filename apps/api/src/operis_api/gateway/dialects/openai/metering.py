@@ -229,8 +229,9 @@ def usage_object(usage: Meters, cost: str | None) -> dict[str, object]:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
-    if usage.cached_input:
-        made["prompt_tokens_details"] = {"cached_tokens": usage.cached_input}
+    written = usage.cache_write_5m + usage.cache_write_1h
+    if usage.cached_input or written:
+        made["prompt_tokens_details"] = {"cached_tokens": usage.cached_input, "cache_write_tokens": written}
     if usage.reasoning:
         made["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
     return made if cost is None else {**made, "cost": cost}

@@ -17,8 +17,8 @@ _TYPES = {
 }
 
 
-def _envelope(error: DomainError, request_id: str) -> bytes:
-    members = {
+def _members(error: DomainError, request_id: str) -> dict[str, object]:
+    return {
         "message": error.detail,
         "type": _TYPES.get(error.status, "invalid_request_error"),
         "param": None,
@@ -26,7 +26,22 @@ def _envelope(error: DomainError, request_id: str) -> bytes:
         "request_id": request_id,
         **error.facts,
     }
-    return msgspec.json.encode({"error": members})
 
 
-OPENAI = Dialect("OpenAI", _envelope, b"data: ")
+def _envelope(error: DomainError, request_id: str) -> bytes:
+    return msgspec.json.encode({"error": _members(error, request_id)})
+
+
+def _event(error: DomainError, request_id: str) -> bytes:
+    return b"data: " + _envelope(error, request_id)
+
+
+def _responses_event(error: DomainError, request_id: str) -> bytes:
+    """Return an event of a response's stream; some clients look into it for `error`, others for `type`."""
+    members = _members(error, request_id)
+    told = {"type": "error", "sequence_number": 0, **{name: members[name] for name in ("code", "message", "param")}}
+    return b"event: error\ndata: " + msgspec.json.encode({**told, "error": members})
+
+
+OPENAI = Dialect("OpenAI", _envelope, _event)
+RESPONSES = Dialect("OpenAI", _envelope, _responses_event)

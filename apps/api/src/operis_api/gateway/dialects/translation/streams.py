@@ -144,7 +144,12 @@ class ChunksToEvents(StreamTranslation):
     def end(self, usage: Json) -> bytes:
         delta: Json = {"stop_reason": self._stop_reason, "stop_sequence": None}
         begun = b"" if self._begun else self._begin({})
-        return begun + self._close() + _event("message_delta", delta=delta, usage=usage) + _event("message_stop")
+        return (
+            begun
+            + self._close()
+            + encode_event("message_delta", delta=delta, usage=usage)
+            + encode_event("message_stop")
+        )
 
     def _begin(self, chunk: Json) -> bytes:
         self._begun = True
@@ -159,7 +164,7 @@ class ChunksToEvents(StreamTranslation):
             "stop_sequence": None,
             "usage": {"input_tokens": 0, "output_tokens": 0},  # known at the end alone
         }
-        return _event("message_start", message=message)
+        return encode_event("message_start", message=message)
 
     def _call(self, call: Json) -> bytes:
         function, given = object_in(call.get("function")), call.get("index")
@@ -172,31 +177,31 @@ class ChunksToEvents(StreamTranslation):
         if arguments := text_in(function.get("arguments")):
             delta: Json = {"type": "input_json_delta", "partial_json": arguments}
             # Providers that mix several tools' arguments are rare; clients put deltas together by their index.
-            events += _event("content_block_delta", index=self._tools[index], delta=delta)
+            events += encode_event("content_block_delta", index=self._tools[index], delta=delta)
         return events
 
     def _turn_to(self, kind: str | int, start: Json) -> bytes:
         """Return what opens such a block, unless one is open."""
         if self._open == kind:
             return b""
-        events = self._close() + _event("content_block_start", index=self._blocks, content_block=start)
+        events = self._close() + encode_event("content_block_start", index=self._blocks, content_block=start)
         self._open = kind
         self._blocks += 1
         return events
 
     def _add(self, delta: Json) -> bytes:
-        return _event("content_block_delta", index=self._blocks - 1, delta=delta)
+        return encode_event("content_block_delta", index=self._blocks - 1, delta=delta)
 
     def _close(self) -> bytes:
         if self._open is None:
             return b""
         self._open = None
-        return _event("content_block_stop", index=self._blocks - 1)
+        return encode_event("content_block_stop", index=self._blocks - 1)
 
 
 def _data(payload: Json) -> bytes:
     return b"data: " + msgspec.json.encode(payload) + b"\n\n"
 
 
-def _event(kind: str, **members: object) -> bytes:
+def encode_event(kind: str, **members: object) -> bytes:
     return f"event: {kind}\ndata: ".encode() + msgspec.json.encode({"type": kind, **members}) + b"\n\n"
