@@ -1,8 +1,8 @@
-"""Records written beside a change, in its transaction: audit log, mail, and answers kept for Idempotency-Key."""
+"""Records: audit log, mail, and answers kept for Idempotency-Key."""
 
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary, SmallInteger, String, Text, text
+from sqlalchemy import Boolean, Index, LargeBinary, SmallInteger, String, Text, false, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -96,3 +96,22 @@ class IdempotentAnswer(Base):
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (Index("ix_idempotent_answers_created_at", "created_at"),)
+
+
+class IdempotentCall(Base):
+    """A call of a model that carried an Idempotency-Key; its answer encrypted, since it is the customer's content."""
+
+    __tablename__ = "idempotent_calls"
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    caller_id: Mapped[UUID] = mapped_column(primary_key=True)
+    """The API key, or the user of the playground."""
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_id: Mapped[UUID]
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    streamed: Mapped[bool] = mapped_column(Boolean)
+    answered: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    answer_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """None while it runs, of a stream, and of what was too large to keep."""
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (Index("ix_idempotent_calls_created_at", "created_at"),)
