@@ -29,6 +29,7 @@ class Script:
     status: int = 200
     error: str = "the provider's own words"
     retry_after: str | None = None
+    seconds_before_answer: float = 0.0
     seconds_between_words: float = 0.0
     break_after_words: int | None = None
     """Reset the connection after so many words."""
@@ -70,6 +71,7 @@ class OpenAIUpstream:
         body = await request.json()
         self.calls.append(body)
         script = self.script
+        await asyncio.sleep(script.seconds_before_answer)
         if script.status != 200:
             headers = {"Retry-After": script.retry_after} if script.retry_after else {}
             return web.json_response({"error": {"message": script.error}}, status=script.status, headers=headers)

@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, text
 
 from operis_api.catalog.offers import Catalog
 from operis_api.credentials.links import forget_links
+from operis_api.gateway.idempotency import forget_old_calls
 from operis_api.gateway.sweeping import sweep_lapsed_holds
 from operis_api.gateway.upstreams.checking import CHECK_SECONDS, RECORD_SECONDS, check_upstreams, record_health
 from operis_api.gateway.upstreams.health import Health
@@ -53,6 +54,7 @@ def list_jobs(
             await session.execute(
                 delete(IdempotentAnswer).where(IdempotentAnswer.created_at < func.now() - ANSWERS_KEPT)
             )
+            await forget_old_calls(session)
 
     async def forget_rates() -> None:
         async with sessions.begin() as session:

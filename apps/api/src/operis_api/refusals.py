@@ -41,6 +41,8 @@ _GENERATION = (
     limits.BudgetExhausted,
     limits.ConcurrencyLimited,
     limits.RateLimited,
+    gateway.AnswerNotKept,
+    *_REPLAY,
 )
 
 # What the operation's own code refuses; what follows from its path, its body and who may call is added below.

@@ -42,6 +42,8 @@ class Call:
         self._attempts: list[Attempt] = []
         self._route: Route | None = None
         self._settled = False
+        self.charged = False
+        """Whether it was, or may have been."""
 
     async def __aenter__(self) -> None:
         return None
@@ -104,6 +106,10 @@ class Call:
             self.first_token_at = time.monotonic()
         self._lives.note_progress(self.live, output_tokens)
 
+    def expect_charge(self, meter: Meter) -> int:
+        """Return what settling will charge, in nanocredits: never more than was held."""
+        return min(charge(self.admitted.price, meter.usage, self.admitted.multiplier), self.admitted.held_nano)
+
     async def settle(self, outcome: str, meter: Meter) -> Settled:
         """Charge the call for what it used."""
         usage, price = meter.usage, self.admitted.price
@@ -152,6 +158,7 @@ class Call:
         estimated: bool,
     ) -> Settled:
         self._settled = True
+        self.charged = outcome != "failed"
         now = time.monotonic()
         crash_here("before_settle")
         settled = await self._holds.settle(

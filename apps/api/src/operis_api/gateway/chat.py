@@ -12,6 +12,7 @@ from operis_api.gateway.admission import Admissions, CallOrigin
 from operis_api.gateway.call import ATTEMPTS_MAX, Call
 from operis_api.gateway.dialects import AnswerMeter, Form, GatewayRequest, StreamMeter
 from operis_api.gateway.errors import SettlementUnknown, StreamTooLong, UpstreamFailed
+from operis_api.gateway.idempotency import KeptAnswer, KeyedCall
 from operis_api.gateway.live import LiveCalls
 from operis_api.gateway.relay import Client, Relay
 from operis_api.gateway.upstreams import AttemptFailed, Protocolled, Reply
@@ -46,23 +47,31 @@ class Chat:
         return await self._admissions.authenticate(origin, fresh=fresh)
 
     async def complete(
-        self, request: GatewayRequest, caller: Caller, origin: CallOrigin
-    ) -> tuple[bytes, dict[str, str]]:
-        """Answer a call that is not streamed; returns body and headers."""
+        self, request: GatewayRequest, caller: Caller, origin: CallOrigin, keyed: KeyedCall | None
+    ) -> KeptAnswer:
+        """Answer a call that is not streamed."""
         admitted = await self._admissions.admit(request, caller, origin)
         call = Call(request, admitted, self._holds, self._live, self._health)
         async with call:
             meter, body = await self._read_answer(call)
+            expected = call.expect_charge(meter)
+            if keyed is not None:
+                await keyed.keep(_answer(call, meter, body, expected))
             call.deliver(meter.output_tokens)
             try:
                 settled = await call.settle("completed", meter)
             except Unavailable as error:
                 raise SettlementUnknown from error
-        cost = format_nano(settled.charged_nano)
-        return meter.add_cost(body, cost), {**call.headers, "x-operis-charge": cost}
+        answer = _answer(call, meter, body, settled.charged_nano)
+        if keyed is not None and settled.charged_nano != expected:
+            await keyed.keep(answer)
+        return answer
 
-    async def stream(self, request: GatewayRequest, caller: Caller, origin: CallOrigin, client: Client) -> None:
-        """Answer a streamed call. Raises only before the stream begins; later failures are told inside it."""
+    async def stream(self, request: GatewayRequest, caller: Caller, origin: CallOrigin, client: Client) -> bool:
+        """Answer a streamed call; returns whether it was charged.
+
+        Raises only before the stream begins; later failures are told inside it.
+        """
         admitted = await self._admissions.admit(request, caller, origin)
         call = Call(request, admitted, self._holds, self._live, self._health)
         async with call:
@@ -77,6 +86,7 @@ class Chat:
             finally:
                 reply.close()
             await self._finish_stream(call, relay)
+        return call.charged
 
     async def count_tokens(self, request: GatewayRequest, caller: Caller) -> bytes:
         """Say what a prompt would count as. It is free: there is no hold, so the caller must be freshly read."""
@@ -176,3 +186,8 @@ class Chat:
         reply = await protocol.open(route, fallback, output_limit=limit)
         self._missing.note(route, form.upstream_path)
         return fallback, reply
+
+
+def _answer(call: Call, meter: AnswerMeter, body: bytes, charged_nano: int) -> KeptAnswer:
+    cost = format_nano(charged_nano)
+    return KeptAnswer(meter.add_cost(body, cost), {**call.headers, "x-operis-charge": cost})

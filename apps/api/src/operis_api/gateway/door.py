@@ -35,12 +35,18 @@ class Door:
         self._send = send
         self.headers = dict(scope["headers"])
         self._state = cast("dict[str, object]", scope["state"])
-        self._begun = False
+        self.begun = False
+        """Whether an answer has."""
         self._began_at = time.monotonic()
 
     @property
     def request_id(self) -> UUID:
         return cast("UUID", self._state["request_uuid"])
+
+    @property
+    def idempotency_key(self) -> str | None:
+        key = self.headers.get(b"idempotency-key")
+        return None if key is None else key.decode("latin-1")
 
     def origin(self) -> CallOrigin:
         """Return where the request comes from; raises where it carries no credential."""
@@ -91,14 +97,14 @@ class Door:
     async def refuse(self, error: DomainError) -> None:
         """Answer with the error's envelope; once a stream has begun, end it with an error event instead."""
         request_id = str(self.request_id)
-        if self._begun:
+        if self.begun:
             await self.send_chunk(self._dialect.error_event(error, request_id))
             await self.end_stream()
             return
         await self.answer(error.status, self._dialect.envelope(error, request_id), retry_headers(error))
 
     async def _begin(self, status: int, content_type: str, headers: Mapping[str, str]) -> None:
-        self._begun = True
+        self.begun = True
         raw = [(b"content-type", content_type.encode())]
         raw.extend((name.encode(), value.encode()) for name, value in headers.items())
         if name := self._dialect.request_id_header:

@@ -1,5 +1,7 @@
 """What the gateway refuses."""
 
+from uuid import UUID
+
 from operis_api.kit.errors import DomainError
 
 
@@ -41,6 +43,19 @@ class NotOffered(DomainError):
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__(f"{field}: {why}.", param=field)
+
+
+class AnswerNotKept(DomainError):
+    """The Idempotency-Key was used, and its answer cannot be told again."""
+
+    status, code, title = 409, "answer_not_kept", "The request was made, and its answer was not kept."
+
+    def __init__(self, request_id: UUID, *, streamed: bool) -> None:
+        why = "Streams are not kept" if streamed else "It was too large to keep"
+        super().__init__(
+            f"{why}; GET /api/v1/requests/{request_id} tells what was charged. Use a new Idempotency-Key to ask again.",
+            first_request_id=str(request_id),
+        )
 
 
 class CallerSuspended(DomainError):

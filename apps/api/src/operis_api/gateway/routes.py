@@ -13,6 +13,7 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.catalog.offers import Catalog, Offer
+from operis_api.gateway.admission import CallOrigin
 from operis_api.gateway.chat import Chat
 from operis_api.gateway.dialects import GatewayRequest
 from operis_api.gateway.dialects.anthropic.refusing import ANTHROPIC
@@ -23,10 +24,13 @@ from operis_api.gateway.dialects.openai.request import ChatRequest
 from operis_api.gateway.dialects.openai.responses import ResponsesRequest
 from operis_api.gateway.door import ClientLeft, Door
 from operis_api.gateway.errors import InternalError, KeyRequired, MethodNotAllowed, UnknownModel
+from operis_api.gateway.idempotency import KeyedCall
 from operis_api.gateway.relay import Client
 from operis_api.keys.authentication import Caller, KeyRing
+from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import DomainError
 from operis_api.kit.money import format_nano
+from operis_api.kit.sessions import Sessions
 from operis_db.people import ApiKey, Spending
 
 AnyRequest = Request[object, object, State]
@@ -83,13 +87,37 @@ async def _generate(door: Door, read_request: ReadRequest) -> None:
     origin = door.origin()
     caller = await chat.authenticate(origin)
     request = read_request(await door.read_body())
+    keyed = _keyed_call(door, request, caller, origin)
+    if keyed is not None and (kept := await keyed.begin()) is not None:
+        await door.answer(200, kept.body, {**kept.headers, "idempotent-replayed": "true"})
+        return
+    try:
+        await _answer(door, chat, request, caller, origin, keyed)
+    except DomainError:
+        if keyed is not None and not door.begun:
+            await keyed.forget()  # unless there is an answer, whose settlement is unknown
+        raise
+
+
+def _keyed_call(door: Door, request: GatewayRequest, caller: Caller, origin: CallOrigin) -> KeyedCall | None:
+    if (key := door.idempotency_key) is None:
+        return None
+    sessions, vault = cast("Sessions", door.app.state["sessions"]), cast("Vault", door.app.state["vault"])
+    return KeyedCall(sessions, vault, key=key, origin=origin, caller=caller, request=request)
+
+
+async def _answer(
+    door: Door, chat: Chat, request: GatewayRequest, caller: Caller, origin: CallOrigin, keyed: KeyedCall | None
+) -> None:
     if request.streamed:
         client = Client(door.begin_stream, door.send_chunk, door.wait_until_left)
-        await chat.stream(request, caller, origin, client)
+        charged = await chat.stream(request, caller, origin, client)
+        if keyed is not None and not charged:
+            await keyed.forget()
         await door.end_stream()
     else:
-        body, headers = await chat.complete(request, caller, origin)
-        await door.answer(200, body, headers)
+        answer = await chat.complete(request, caller, origin, keyed)
+        await door.answer(200, answer.body, answer.headers)
 
 
 async def _count(door: Door, read_request: ReadRequest) -> None:

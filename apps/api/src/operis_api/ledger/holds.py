@@ -9,14 +9,14 @@ from uuid import UUID
 import asyncpg
 import msgspec
 import structlog
-from sqlalchemy import delete, func
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.kit.batching import Batcher
 from operis_api.kit.connection import HotConnection
 from operis_api.kit.errors import Unavailable
 from operis_api.limits.errors import Binding
-from operis_db.ledger import RateCount
+from operis_db.ledger import Hold, RateCount
 
 LEASE_SECONDS = 60
 CHECKPOINT_SECONDS = 2
@@ -246,6 +246,12 @@ class Holds:
             for row in rows
         }
         return [settled.pop(item.hold_id, Settled(first=False)) for item in batch]
+
+
+async def is_held(session: AsyncSession, *, organization_id: UUID, hold_id: UUID) -> bool:
+    """Tell whether a call's hold is open."""
+    found = await session.scalar(select(Hold.id).where(Hold.organization_id == organization_id, Hold.id == hold_id))
+    return found is not None
 
 
 async def forget_rate_counts(session: AsyncSession) -> None:
