@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_23_2348"
-down_revision = "2026_11_23_2336"
+down_revision = "2026_11_23_2340"
 branch_labels = None
 depends_on = None
 
