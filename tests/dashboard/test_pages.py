@@ -8,6 +8,7 @@ import pytest
 from operis_client import AsyncOperis, UnreachableError
 from operis_dashboard import runtime
 from operis_dashboard.pages.admin_models import AdminModels
+from operis_dashboard.pages.admin_prices import AdminPrices
 from operis_dashboard.pages.admin_requests import AdminRequests
 from operis_dashboard.pages.admin_upstreams import AdminUpstreams
 from operis_dashboard.pages.admin_users import AdminUsers
@@ -241,9 +242,45 @@ async def test_an_operator_puts_a_model_on_offer(admin_tab: Tab, provider: OpenA
     await run(models.set_price({"input": "10", "output": "20", "cost_input": "4", "cost_output": "5"}))
     offer = next(offer for offer in models.rows if offer.id == "test/dashboard")
     assert (offer.status, offer.input.exact, offer.margin) == ("enabled", "10", "60 % / 75 %")
+    tiers = "200001: input 12, cost_input 5\n\n"
+    await run(models.open_prices("test/dashboard"))
+    assert (models.current["cost_output"], models.current["tiers"]) == ("5", "")
+    await run(models.set_price({"input": "10", "output": "20", "cache_write_1h": "11", "tiers": "long: 3"}))
+    assert "200001" in models.price_failure
+    await run(models.set_price({"input": "10", "output": "20", "cache_write_1h": "11", "tiers": tiers}))
+    await run(models.open_prices("test/dashboard"))
+    assert (models.current["cache_write_1h"], models.current["tiers"]) == ("11", tiers.strip())
     models.ask_disable("test/dashboard")
     await run(models.disable())
     assert next(offer.status for offer in models.rows if offer.id == "test/dashboard") == "disabled"
+
+
+async def test_an_operator_imports_what_the_difference_showed_and_sets_multipliers(
+    admin_tab: Tab, admin: AsyncOperis
+) -> None:
+    upstream = next(one for one in (await admin.list_upstreams()).items if one.protocol == "openai")
+    await admin.create_model(id="test/import", upstream_id=upstream.id, upstream_model="real-model")
+    prices = await admin_tab.page(AdminPrices, "/admin/prices")
+    form = {"format": "csv", "file": "model_id,cost_input,cost_output\ntest/import,1,2\n", "markup": "5/4"}
+    await run(prices.review(form))
+    row = next(row for row in prices.changes if row.model == "test/import")
+    assert (row.status, row.lines[0], row.flags) == ("new", "input: \N{EN DASH} \N{RIGHTWARDS ARROW} 1.25", [])
+    assert (await admin.list_prices(model_id="test/import")).items == []
+    await run(prices.apply(False))
+    assert [price.output for price in (await admin.list_prices(model_id="test/import")).items] == ["2.5"]
+    assert prices.reviewed is False
+    await run(prices.review({"format": "csv", "file": "nonsense"}))
+    assert "model_id" in prices.import_failure
+
+    plan = prices.plans[0]
+    await run(prices.set_multiplier({"plan_id": plan["id"], "multiplier_model": "test/import", "multiplier": "4/5"}))
+    row = next(row for row in prices.multipliers if row.model == "test/import")
+    assert (row.plan, row.multiplier) == (plan["name"], "0.8")
+    await run(prices.set_multiplier({"plan_id": plan["id"], "multiplier": "much"}))
+    assert "multiplier" in prices.multiplier_failure
+    prices.ask_remove(row.id, row.name)
+    await run(prices.remove())
+    assert [row.model for row in prices.multipliers if row.model == "test/import"] == []
 
 
 async def test_an_operator_sees_every_customers_calls(admin_tab: Tab, signed_in: tuple[Tab, Account], api: Api) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 AXE = app_root() / ".web" / "node_modules" / "axe-core" / "axe.min.js"
 CUSTOMER_PAGES = ("/", "/keys", "/requests", "/wallet", "/models", "/playground", "/settings")
-OPERATOR_PAGES = ("/admin", "/admin/users", "/admin/requests", "/admin/upstreams", "/admin/models")
+OPERATOR_PAGES = ("/admin", "/admin/users", "/admin/requests", "/admin/upstreams", "/admin/models", "/admin/prices")
 SCREENS = [(375, True), (768, False), (1440, False), (1440, True)]
 
 

@@ -232,3 +232,23 @@ def _call(product: Product, secret: str) -> httpx.Response:
         json={"model": "operis/echo", "messages": [{"role": "user", "content": "Hi"}]},
         trust_env=False,
     )
+
+
+def test_an_operator_reviews_an_import_and_sets_what_a_plan_pays(open_tab: OpenTab) -> None:
+    page = open_tab()
+    sign_in(page, ADMIN_EMAIL, ADMIN_PASSWORD)
+    page.goto("/admin/prices")
+    page.get_by_label("Format").select_option("csv")
+    page.get_by_label("Markup").fill("5/4")
+    page.locator("#file").fill("model_id,cost_input,cost_output\noperis/echo,0.8,40\n")
+    page.get_by_role("button", name="Show the difference").click()
+    expect(page.get_by_text("output: 2 \N{RIGHTWARDS ARROW} 50 (+2400.0 %)")).to_be_visible()
+    expect(page.get_by_text("output jumps from 2 to 50", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Apply 0")).to_be_disabled()
+
+    page.get_by_label("Multiplier").fill("4/5")
+    page.get_by_role("button", name="Set multiplier").click()
+    expect(page.get_by_role("cell", name="0.8")).to_be_visible()
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("Every plan pays the whole price")).to_be_visible()

@@ -44,6 +44,7 @@ _ADMIN_LINKS = (
     ("/admin/requests", "nav.admin_requests", "list-tree"),
     ("/admin/upstreams", "nav.admin_upstreams", "server"),
     ("/admin/models", "nav.admin_models", "tags"),
+    ("/admin/prices", "nav.admin_prices", "percent"),
 )
 
 

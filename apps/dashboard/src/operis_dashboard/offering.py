@@ -3,8 +3,22 @@
 from dataclasses import dataclass
 from dataclasses import field as default
 
-from operis_client.models import ModelRow, Price
+from operis_client.models import ModelRow, Price, PriceTier
 from operis_dashboard.formatting import NOTHING, Shown, Writer
+
+METERS = (
+    "input",
+    "output",
+    "cached_input",
+    "cache_write_5m",
+    "cache_write_1h",
+    "reasoning",
+    "audio_input",
+    "audio_output",
+    "image",
+    "per_request",
+)
+RATES = (*METERS, *(f"cost_{meter}" for meter in METERS))
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,7 @@ class PriceRow:
     output: Shown = default(default_factory=Shown)
     cost_input: Shown = default(default_factory=Shown)
     cost_output: Shown = default(default_factory=Shown)
+    tiers: str = ""
 
 
 def write_offer(model: ModelRow, writer: Writer) -> OfferRow:
@@ -60,15 +75,34 @@ def write_price(price: Price, writer: Writer) -> PriceRow:
         output=writer.price(price.output),
         cost_input=writer.price(price.cost_input),
         cost_output=writer.price(price.cost_output),
+        tiers=write_tiers(price).replace("\n", "; ") or NOTHING,
     )
 
 
 def write_draft(price: Price) -> dict[str, str]:
     """Return the version in force as the next one's draft."""
-    return {
-        "input": price.input,
-        "output": price.output,
-        "cached_input": price.cached_input or "",
-        "cost_input": price.cost_input or "",
-        "cost_output": price.cost_output or "",
-    }
+    return {**{name: getattr(price, name) or "" for name in RATES}, "tiers": write_tiers(price)}
+
+
+def write_tiers(price: Price) -> str:
+    """Write each tier as a line: what differs from so many prompt tokens on."""
+    return "\n".join(
+        f"{tier.from_prompt_tokens}: "
+        + ", ".join(f"{name} {rate}" for name in RATES if (rate := getattr(tier, name)) is not None)
+        for tier in price.tiers
+    )
+
+
+def read_tiers(text: str) -> list[PriceTier] | None:
+    """Read tiers as they are written; None where a line is none. Whether the prices are good, the API says."""
+    tiers: list[PriceTier] = []
+    for line in text.splitlines():
+        begin, _, prices = line.partition(":")
+        pairs = [pair.split() for pair in prices.split(",")]
+        digits = begin.strip()
+        readable = digits.isascii() and digits.isdigit() and len(digits) < 10
+        if line.strip() and readable and all(len(pair) == 2 and pair[0] in RATES for pair in pairs):
+            tiers.append(PriceTier(from_prompt_tokens=int(digits), **dict(pairs)))
+        elif line.strip():
+            return None
+    return tiers

@@ -1,6 +1,7 @@
 """Models and prices: put a model on offer, price it anew, see the margin beside the cost."""
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Any
 
 import reflex as rx
@@ -15,7 +16,16 @@ from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, actions, table
 from operis_dashboard.forms import read_amount, read_field
 from operis_dashboard.layout import page
-from operis_dashboard.offering import OfferRow, PriceRow, write_draft, write_offer, write_price
+from operis_dashboard.offering import (
+    METERS,
+    RATES,
+    OfferRow,
+    PriceRow,
+    read_tiers,
+    write_draft,
+    write_offer,
+    write_price,
+)
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
@@ -86,17 +96,28 @@ class AdminModels(Viewer):
         model_id = self.pricing
         if not model_id:
             return
+        tiers = read_tiers(read_field(form, "tiers"))
+        begin = read_field(form, "effective_from").strip()
+        if tiers is None:
+            self.price_failure = self._say("offers.tiers_hint")
+            return
+        try:
+            effective_from = datetime.fromisoformat(begin) if begin else UNSET
+        except ValueError:
+            self.price_failure = self._say("offers.effective_hint")
+            return
         self.busy, self.price_failure = True, ""
         yield
+        rates = {name: read_amount(form, name) for name in RATES if name not in {"input", "output"}}
         try:
             await self._ask(
                 lambda api: api.create_price(
                     model_id=model_id,
                     input=read_amount(form, "input"),
                     output=read_amount(form, "output"),
-                    cached_input=read_amount(form, "cached_input") or UNSET,
-                    cost_input=read_amount(form, "cost_input") or UNSET,
-                    cost_output=read_amount(form, "cost_output") or UNSET,
+                    tiers=tiers,
+                    effective_from=effective_from,
+                    **{name: rate for name, rate in rates.items() if rate},  # pyright: ignore[reportArgumentType]  # texts by their names
                 )
             )
         except OperisError as error:
@@ -320,9 +341,9 @@ def _add_dialog() -> rx.Component:
 
 
 def _price_sheet() -> rx.Component:
-    def amount(name: str, label: str, *, required: bool = False) -> rx.Component:
+    def amount(name: str, label: str | rx.Var[str], *, required: bool = False) -> rx.Component:
         return field(
-            t(label),
+            label,
             text_input(
                 name,
                 input_mode="decimal",
@@ -339,12 +360,49 @@ def _price_sheet() -> rx.Component:
         alert(AdminModels.price_failure),
         rx.el.form(
             rx.el.div(
-                amount("input", "offers.input", required=True),
-                amount("output", "offers.output", required=True),
-                amount("cost_input", "offers.cost_input"),
-                amount("cost_output", "offers.cost_output"),
-                amount("cached_input", "offers.cached"),
+                amount("input", t("offers.input"), required=True),
+                amount("output", t("offers.output"), required=True),
+                amount("cost_input", t("offers.cost_input")),
+                amount("cost_output", t("offers.cost_output")),
+                amount("cached_input", t("offers.cached")),
+                amount("cost_cached_input", t("offers.cost_of", meter=t("meter.cached_input"))),
                 class_name="grid grid-cols-2 gap-3",
+            ),
+            rx.el.details(
+                rx.el.summary(t("offers.more"), class_name="cursor-pointer text-sm font-medium " + theme.FOCUS),
+                rx.el.div(
+                    *(
+                        part
+                        for meter in METERS[3:]
+                        for part in (
+                            amount(meter, t(f"meter.{meter}")),
+                            amount(f"cost_{meter}", t("offers.cost_of", meter=t(f"meter.{meter}"))),
+                        )
+                    ),
+                    class_name="grid grid-cols-2 gap-3 pt-3",
+                ),
+                rx.el.div(
+                    field(
+                        t("offers.tiers"),
+                        rx.el.textarea(
+                            id="tiers",
+                            name="tiers",
+                            rows="2",
+                            default_value=AdminModels.current["tiers"],
+                            key=AdminModels.pricing + "tiers",
+                            class_name=theme.TEXTAREA + " font-mono text-xs",
+                        ),
+                        name="tiers",
+                        hint=t("offers.tiers_hint"),
+                    ),
+                    field(
+                        t("offers.effective_from"),
+                        text_input("effective_from", auto_complete="off", placeholder=t("offers.optional")),
+                        name="effective_from",
+                        hint=t("offers.effective_hint"),
+                    ),
+                    class_name="flex flex-col gap-3 pt-3",
+                ),
             ),
             dialogs.buttons(submit(t("offers.set_price"), busy=AdminModels.busy)),
             on_submit=AdminModels.set_price,
@@ -368,6 +426,7 @@ def _history() -> rx.Component:
                 Column(t("offers.output"), number=True),
                 Column(t("offers.cost_input"), number=True, from_width="sm"),
                 Column(t("offers.cost_output"), number=True, from_width="sm"),
+                Column(t("offers.tier_list"), from_width="sm"),
             ],
             AdminModels.prices,
             lambda row: [
@@ -376,6 +435,7 @@ def _history() -> rx.Component:
                 money(row.output),
                 money(row.cost_input),
                 money(row.cost_output),
+                rx.el.span(row.tiers, class_name="text-xs text-muted-foreground"),
             ],
             label=t("offers.history"),
         ),

@@ -6,12 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 import reflex as rx
+from msgspec import UNSET
 
 from operis_client import ApiError, OperisError
 from operis_client.models import Upstream
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
-from operis_dashboard.components.controls import alert, field, submit, text_input
+from operis_dashboard.components.controls import alert, field, select, submit, text_input
 from operis_dashboard.components.display import badge
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, actions, table
@@ -67,6 +68,7 @@ class AdminUpstreams(Viewer):
                     name=read_field(form, "name").strip(),
                     base_url=read_field(form, "base_url").strip(),
                     api_key=read_field(form, "api_key").strip(),
+                    protocol=read_field(form, "protocol") or UNSET,
                     idempotency_key=self._attempt,
                 )
             )
@@ -248,6 +250,11 @@ def _form() -> rx.Component:
                 t("upstreams.name"),
                 text_input("name", required=True, max_length=100, auto_complete="off", placeholder="OpenAI"),
                 name="name",
+            ),
+            field(
+                t("upstreams.protocol"),
+                select("protocol", [("openai", "OpenAI"), ("anthropic", "Anthropic")]),
+                name="protocol",
             ),
             field(
                 t("upstreams.base_url"),
