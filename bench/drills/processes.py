@@ -9,6 +9,7 @@ import contextlib
 import multiprocessing
 import os
 import tempfile
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -99,4 +100,13 @@ def _serve(environ: dict[str, str], log: str) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
+    threading.Thread(target=_die_with_drill, daemon=True).start()
     cli(["api"], standalone_mode=False)
+
+
+def _die_with_drill() -> None:
+    """A drill that was killed itself leaves no process behind."""
+    drill = multiprocessing.parent_process()
+    assert drill is not None
+    drill.join()
+    os._exit(1)

@@ -2,16 +2,20 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import asyncpg
 import httpx
 import msgspec
 import pytest
+from bench.drills.races import race
 
+from operis_api.ledger.holds import HoldRequest, Placement
 from operis_client import AsyncOperis
 from tests.factories import Account, mint, set_balance, sign_up
-from tests.money.moving import hold_request, open_holds, settlement
+from tests.money.moving import hold_request, new_hold, open_account, open_holds, settlement
 from tests.running import Api, Database, run_api
 
 HELLO = {"model": "operis/echo", "messages": [{"role": "user", "content": "Hello"}]}
@@ -104,23 +108,38 @@ async def test_placing_the_same_hold_again_holds_no_more(database: Database, ada
     assert await ada.available() == "1"
 
 
-@pytest.mark.parametrize("refused", ["user", "organization", "key", "session", "catalog"])
+@pytest.mark.parametrize(
+    "refused", ["user", "organization", "member", "key", "key change", "key expiry", "session", "catalog", "plan"]
+)
 async def test_admission_that_waited_decides_on_what_it_then_finds(
     api: Api, admin: AsyncOperis, ada: Account, database: Database, refused: str
 ) -> None:
     """A transaction holds the wallet's lock, changes something and commits; the admission behind it must see that."""
     minted = await ada.client.mint_key(name="waits")
     request = await hold_request(database, ada, quote_nano=100)
-    if refused == "key":
+    if refused.startswith("key"):
         request = msgspec.structs.replace(request, key_id=UUID(minted.key.id), key_version=1)
+    if refused == "plan":
+        rows = await database.fetch("SELECT plan_id FROM organizations WHERE owner_id = $1", UUID(ada.user_id))
+        request = msgspec.structs.replace(request, plan_id=rows[0]["plan_id"])
     if refused == "session":
         rows = await database.fetch("SELECT id FROM sessions WHERE user_id = $1", UUID(ada.user_id))
         request = msgspec.structs.replace(request, session_id=rows[0]["id"])
     change, decision = {
         "user": ("UPDATE users SET status = 'suspended' WHERE id = $1", "user_suspended"),
         "organization": ("UPDATE organizations SET status = 'suspended' WHERE owner_id = $1", "organization_suspended"),
+        "member": ("DELETE FROM memberships WHERE user_id = $1", "not_a_member"),
         "key": ("UPDATE api_keys SET revoked_at = now() WHERE user_id = $1", "key_revoked"),
+        "key change": ("UPDATE api_keys SET version = version + 1 WHERE user_id = $1", "key_changed"),
+        "key expiry": ("UPDATE api_keys SET expires_at = now() WHERE user_id = $1", "key_expired"),
         "session": ("UPDATE sessions SET revoked_at = now() WHERE user_id = $1", "session_ended"),
+        "plan": (
+            """
+            WITH p AS (INSERT INTO plans (id, name) VALUES (new_id(), 'Plan ' || new_id()) RETURNING id)
+            UPDATE organizations SET plan_id = p.id FROM p WHERE owner_id = $1
+            """,
+            "plan_changed",
+        ),
         "catalog": ("UPDATE catalog_version SET version = version + 1 WHERE $1::uuid IS NOT NULL", "catalog_changed"),
     }[refused]
     blocker = await asyncpg.connect(database.superuser_url)
@@ -137,6 +156,62 @@ async def test_admission_that_waited_decides_on_what_it_then_finds(
     await blocker.close()
     assert api.process.returncode is None
     assert admin.token
+
+
+async def test_a_call_that_waited_while_another_process_took_the_last_nanocredit_is_refused(
+    database: Database, ada: Account
+) -> None:
+    async with holding(database, await hold_request(database, ada, quote_nano=10**9)) as placing:
+        placement = await placing(await hold_request(database, ada, quote_nano=1))
+    assert (placement.decision, placement.available_nano, placement.held_nano) == ("insufficient_credits", 0, 10**9)
+
+
+async def test_a_call_that_waited_while_another_process_opened_the_free_window_opens_no_second_one(
+    database: Database,
+) -> None:
+    superuser = await asyncpg.connect(database.superuser_url)
+    organization, user = await open_account(superuser, window_nano=700)
+    version = await superuser.fetchval("SELECT version FROM catalog_version")
+    await superuser.close()
+    first, second, third = (
+        new_hold(organization, user, quote_nano=quote, floor_nano=quote, catalog_version=version)
+        for quote in (600, 101, 100)
+    )
+    async with holding(database, first) as placing:
+        assert (await placing(second)).decision == "insufficient_credits"
+    async with open_holds(database) as holds:
+        assert (await holds.place(third)).decision == "held"
+        for request in (first, third):
+            await holds.settle(settlement(request, charge_nano=0))
+    rows = await database.fetch("SELECT amount_nano FROM grants WHERE organization_id = $1", organization)
+    assert [row["amount_nano"] for row in rows] == [700]
+
+
+@asynccontextmanager
+async def holding(
+    database: Database, first: HoldRequest
+) -> AsyncGenerator[Callable[[HoldRequest], Awaitable[Placement]]]:
+    """Place a hold on a connection of its own and commit only when the next call waits for the wallet's lock."""
+    blocker = await asyncpg.connect(database.superuser_url)
+    transaction = blocker.transaction()
+    await transaction.start()
+    placed = await blocker.fetch("SELECT decision FROM place_holds($1::json)", msgspec.json.encode([first]).decode())
+    assert [row["decision"] for row in placed] == ["held"]
+    async with open_holds(database) as holds:
+
+        async def place(request: HoldRequest) -> Placement:
+            waiting = asyncio.ensure_future(holds.place(request))
+            while not await database.fetch("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                await asyncio.sleep(0.01)
+            await transaction.commit()
+            return await waiting
+
+        yield place
+    await blocker.close()
+
+
+async def test_of_many_calls_at_once_exactly_those_are_served_that_the_wallet_pays_for(database: Database) -> None:
+    assert await race(database, repetitions=2, calls=200) == []
 
 
 async def test_a_refused_call_in_a_batch_fails_nobody(api: Api, admin: AsyncOperis, database: Database) -> None:
