@@ -3,7 +3,17 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -182,26 +192,82 @@ class WelcomeClaim(Base):
 
 
 class ApiKey(Limited, Base):
-    """A credential for the gateway. Only a keyed hash of the secret is stored."""
+    """A credential, and what it may do. Its secrets are `key_secrets`: rotation gives it a new one."""
 
     __tablename__ = "api_keys"
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
     id: Mapped[NewId] = mapped_column(primary_key=True)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
     name: Mapped[str] = mapped_column(String(80))
-    secret_hash: Mapped[bytes] = mapped_column(unique=True)
     prefix: Mapped[str] = mapped_column(String(16))
+    """What is shown of the newest secret, like `last_four`."""
     last_four: Mapped[str] = mapped_column(String(4))
+    scopes: Mapped[list[str]] = mapped_column(server_default=text("'{inference,models}'"))
     models: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    """Patterns of the models it may call; empty: all."""
+    cidrs: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    """Networks it may be used from; empty: all."""
     version: Mapped[int] = mapped_column(server_default=text("1"))
     """Grows with every change, so that a process that cached an older one is told at admission."""
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[Moment | None]
+    disabled_at: Mapped[Moment | None]
+    disabled_by: Mapped[str | None] = mapped_column(String(16))
+    """Who may enable it again."""
     revoked_at: Mapped[Moment | None]
     service: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     """Whether it belongs to the organization rather than to `user_id`, who only made it."""
+    reason: Mapped[str | None] = mapped_column(String(500))
+    """Why it was disabled or revoked, where somebody said so."""
+    deleted_at: Mapped[Moment | None]
+    """Revoked and listed no more; the row stays, so that history keeps the name."""
 
-    __table_args__ = (_check_limits(),)
+    __table_args__ = (
+        _check_limits(),
+        CheckConstraint("(disabled_at IS NULL) = (disabled_by IS NULL)", name="disabled"),
+        CheckConstraint("disabled_by IN ('organization', 'operator')", name="disabled_by"),
+        CheckConstraint("deleted_at IS NULL OR revoked_at IS NOT NULL", name="deleted"),
+        Index("ix_api_keys_id", "id"),
+    )
+
+
+class KeySecret(Base):
+    """One secret of a key, as a keyed hash. The newest has no end of its own; rotation gives it one."""
+
+    __tablename__ = "key_secrets"
+    organization_id: Mapped[Id] = mapped_column(primary_key=True)
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    key_id: Mapped[Id]
+    secret_hash: Mapped[bytes] = mapped_column(unique=True)
+    pepper_version: Mapped[str] = mapped_column(String(8))
+    """Which pepper the hash was made with; an earlier one's is made anew when the secret is used."""
+    prefix: Mapped[str] = mapped_column(String(16))
+    last_four: Mapped[str] = mapped_column(String(4))
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[Moment | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["organization_id", "key_id"], ["api_keys.organization_id", "api_keys.id"]),
+        Index("ix_key_secrets_organization_id_key_id", "organization_id", "key_id"),
+        Index(
+            "uq_key_secrets_newest",
+            "organization_id",
+            "key_id",
+            unique=True,
+            postgresql_where=text("expires_at IS NULL"),
+        ),
+    )
+
+
+class KeyUse(Base):
+    """When and from where a key was last used for something that is no call of a model; once a minute at most."""
+
+    __tablename__ = "key_uses"
+    organization_id: Mapped[Id] = mapped_column(primary_key=True)
+    key_id: Mapped[Id] = mapped_column(primary_key=True)
+    last_used_at: Mapped[Moment]
+    last_address: Mapped[str | None] = mapped_column(String(64))
+    last_agent: Mapped[str | None] = mapped_column(String(256))
 
 
 class Spending(Base):

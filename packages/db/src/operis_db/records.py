@@ -23,6 +23,8 @@ class AuditEvent(Base):
     """None: the system itself, or somebody not signed in."""
     as_user_id: Mapped[Id | None]
     """Whom the actor, an operator, acted as."""
+    key_id: Mapped[Id | None]
+    """The API key it was done with."""
     action: Mapped[str] = mapped_column(String(64))
     target_type: Mapped[str] = mapped_column(String(32))
     target_id: Mapped[str] = mapped_column(String(128))
