@@ -1,13 +1,15 @@
 """The calls this process is serving: their leases are renewed and their progress kept while they live."""
 
 import asyncio
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import msgspec
 import structlog
 
+from operis_api.keys.authentication import Caller
 from operis_api.kit.crashing import crash_here
-from operis_api.kit.errors import Unavailable
+from operis_api.kit.errors import DomainError, Unavailable
 from operis_api.ledger.holds import CHECKPOINT_SECONDS, Holds, Progress
 
 CHECKPOINT_TOKENS = 512
@@ -16,10 +18,19 @@ log = structlog.get_logger()
 
 
 class LiveCall(msgspec.Struct):
-    organization_id: UUID
+    caller: Caller
     hold_id: UUID
     output_tokens: int = 0
     kept_tokens: int = 0
+    refusal: DomainError | None = None
+    """Why the call's stream has to end before its time."""
+    on_end: Callable[[], None] | None = None
+
+    def end(self, refusal: DomainError) -> None:
+        if self.refusal is None:
+            self.refusal = refusal
+            if self.on_end is not None:
+                self.on_end()
 
 
 class LiveCalls:
@@ -31,8 +42,11 @@ class LiveCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def add(self, organization_id: UUID, hold_id: UUID) -> LiveCall:
-        call = self._calls[hold_id] = LiveCall(organization_id, hold_id)
+    def __iter__(self) -> Iterator[LiveCall]:
+        return iter(list(self._calls.values()))
+
+    def add(self, caller: Caller, hold_id: UUID) -> LiveCall:
+        call = self._calls[hold_id] = LiveCall(caller, hold_id)
         return call
 
     def remove(self, call: LiveCall) -> None:
@@ -57,7 +71,7 @@ class LiveCalls:
 
     async def _checkpoint(self) -> None:
         calls = list(self._calls.values())
-        progress = [Progress(call.organization_id, call.hold_id, call.output_tokens) for call in calls]
+        progress = [Progress(call.caller.organization_id, call.hold_id, call.output_tokens) for call in calls]
         crash_here("before_checkpoint")
         try:
             await self._holds.checkpoint(progress)

@@ -51,6 +51,7 @@ class Relay:
         await self.client.begin(self._call.headers)
         try:
             async with asyncio.timeout(STREAM_SECONDS) as limit:
+                self._call.live.on_end = lambda: limit.reschedule(asyncio.get_running_loop().time())
                 watcher = asyncio.create_task(self._watch(limit))
                 try:
                     await self._pass_on(first)
@@ -59,8 +60,12 @@ class Relay:
                         if self.meter.failed:
                             break
                 finally:
+                    self._call.live.on_end = None
                     watcher.cancel()
         except TimeoutError:
+            if self._call.live.refusal is not None:
+                log.info("stream_ended", request_id=str(self._call.admitted.hold_id), why=self._call.live.refusal.code)
+                return
             log.warning("stream_timed_out", request_id=str(self._call.admitted.hold_id), client_left=self.client_left)
             self.timed_out = True
         except AttemptFailed as failure:
