@@ -51,7 +51,7 @@ def test_each_operation_says_who_may_call_it() -> None:
         schemes = [name for scheme in operation["security"] for name in scheme]
         if operation["operationId"] in PUBLIC:
             assert schemes == []
-        elif path.startswith("/v1/"):
+        elif path.startswith("/v1/") or "x-scope" in operation:
             assert schemes == ["apiKey", "accessToken"]
         else:
             assert schemes == ["accessToken"]

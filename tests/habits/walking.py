@@ -25,6 +25,8 @@ class Operation:
     errors: frozenset[tuple[int, str]]
     permission: str | None
     """As it declares itself; None: public, or of the gateway."""
+    scope: str | None
+    """What opens it to API keys."""
 
     @property
     def parameters(self) -> list[str]:
@@ -51,6 +53,7 @@ OPERATIONS = [
         takes_body="requestBody" in described,
         errors=frozenset((int(status), code) for status, codes in described["x-errors"].items() for code in codes),
         permission=described.get("x-permission"),
+        scope=described.get("x-scope"),
     )
     for path, methods in DOCUMENT["paths"].items()
     for method, described in methods.items()

@@ -65,10 +65,17 @@ async def test_what_is_no_access_token_opens_no_route(
 
 
 @pytest.mark.parametrize("operation", PRIVATE, ids=name_of)
-async def test_an_api_key_opens_the_gateway_and_nothing_else(api: Api, stranger: Account, operation: Operation) -> None:
-    secret = (await stranger.client.mint_key(name="walker")).secret
+async def test_an_api_key_opens_the_routes_of_its_scopes_and_nothing_else(
+    api: Api, stranger: Account, operation: Operation
+) -> None:
+    secret = (await stranger.client.mint_key(name="walker", scopes=["inference", "models"])).secret
     answer = await send(api, operation, token=secret, values={"model_id": "operis/echo"})
     if operation.is_gateway:
         assert answer.status_code in {200, 400}, answer.text
+    elif operation.scope == "models":
+        assert answer.status_code == 200, answer.text
+    elif operation.scope is not None:
+        assert (answer.status_code, read_refusal(answer)) == (403, "scope_required")
+        assert (403, "scope_required") in operation.errors
     else:
         assert (answer.status_code, read_refusal(answer)) == (401, "unauthenticated")

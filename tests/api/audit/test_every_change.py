@@ -225,8 +225,49 @@ async def update_key(stage: Stage) -> Change:
 
 
 @change
+async def rotate_key(stage: Stage) -> Change:
+    found = await minted(stage)
+    found.body = {"overlap": "1h"}
+    return found
+
+
+@change
+async def disable_key(stage: Stage) -> Change:
+    return await minted(stage)
+
+
+@change
+async def enable_key(stage: Stage) -> Change:
+    return await minted(stage)
+
+
+@change
 async def revoke_key(stage: Stage) -> Change:
     return await minted(stage)
+
+
+@change
+async def delete_key(stage: Stage) -> Change:
+    return await minted(stage)
+
+
+async def minted_by_a_customer(stage: Stage) -> Change:
+    return Change(stage.admin.token, (await minted(stage)).values, {"reason": "Abuse"})
+
+
+@change
+async def disable_admin_key(stage: Stage) -> Change:
+    return await minted_by_a_customer(stage)
+
+
+@change
+async def enable_admin_key(stage: Stage) -> Change:
+    return await minted_by_a_customer(stage)
+
+
+@change
+async def revoke_admin_key(stage: Stage) -> Change:
+    return await minted_by_a_customer(stage)
 
 
 @change

@@ -138,7 +138,9 @@ async def test_nobody_sees_or_changes_the_keys_of_others(ada: Account, api: Api)
 
 async def test_an_api_key_opens_the_gateway_alone(api: Api, ada: Account) -> None:
     client = api.client(await mint(ada))
-    with refused(401, "unauthenticated"):
+    with refused(403, "scope_required"):
         await client.mint_key(name="from a key")
-    with refused(401, "unauthenticated"):
+    with refused(403, "scope_required"):
         await client.get_wallet()
+    with refused(401, "unauthenticated"):
+        await client.get_me()

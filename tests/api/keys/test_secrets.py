@@ -29,7 +29,7 @@ def test_new_secrets_are_well_formed_and_never_repeat() -> None:
     assert all(is_well_formed(secret) for secret in made)
 
 
-@given(secrets, st.integers(6, 43), st.sampled_from(BASE62))
+@given(secrets, st.integers(0, 43), st.characters())
 def test_every_single_wrong_character_is_caught(secret: str, position: int, character: str) -> None:
     assume(secret[position] != character)
     assert not is_well_formed(secret[:position] + character + secret[position + 1 :])

@@ -1,6 +1,7 @@
 """The application: what it is made of, in the order in which it is put together."""
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from operis_api import health, openapi, reference
@@ -31,11 +33,16 @@ from operis_api.gateway.upstreams.echo import EchoProtocol
 from operis_api.gateway.upstreams.health import Health
 from operis_api.gateway.upstreams.http import HttpProtocol, Patience
 from operis_api.gateway.upstreams.openai import OpenAiProtocol
+from operis_api.gateway.watching import Watch
 from operis_api.jobs import list_jobs, list_mail_jobs, run_job
 from operis_api.keys import routes as keys
 from operis_api.keys.authentication import KeyRing
+from operis_api.keys.leaks import routes as leaks
+from operis_api.keys.secret import Peppers
+from operis_api.keys.uses import KeyUses
 from operis_api.kit.crashing import arm_crash
 from operis_api.kit.encryption import Vault
+from operis_api.kit.listening import listen
 from operis_api.kit.logging import configure_logging
 from operis_api.kit.middleware import Edge
 from operis_api.kit.origin import AnyRequest
@@ -66,6 +73,7 @@ api_router = Router(
         team_routes.accepting_router,
         signing_in.router,
         mailbox.router,
+        leaks.report_leaks,
         keys.router,
         wallet.router,
         usage.router,
@@ -140,15 +148,17 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
     if settings.crash_at is not None:
         arm_crash(*settings.crash_at)
     engine = create_engine(settings.database_url, APP_ROLE)
-    vault = Vault(settings.derive_key("vault"))
+    vault = Vault(*settings.derive_keys("vault"))
     sessions = async_sessionmaker(engine, expire_on_commit=False, info={"vault": vault})
     signer = TokenSigner(settings.derive_key("access-token"), settings.derive_key("refresh-token"))
-    pepper = settings.derive_key("api-key-pepper")
+    peppers = Peppers(settings.derive_keys("api-key-pepper"))
+    uses = KeyUses(sessions)
     catalog = Catalog(sessions, vault, echo_enabled=settings.echo_enabled)
-    keyring = KeyRing(sessions, signer, pepper)
+    keyring = KeyRing(sessions, signer, peppers, uses)
     holds = Holds(settings.database_url, APP_ROLE)
     live = LiveCalls(holds)
     upstream_health = Health()
+    watch = Watch(live, sessions)
     networks = settings.upstream_allowed_networks
     patience = Patience(
         connect_seconds=settings.upstream_connect_seconds,
@@ -168,16 +178,21 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         signer=signer,
         outbox=Outbox(vault, settings.public_dashboard_url),
         claim_key=settings.derive_key(CLAIM_KEY),
-        pepper=pepper,
+        peppers=peppers,
         catalog=catalog,
         keys=keyring,
         protocols=over_http,
         chat=Chat(Admissions(catalog, keyring, holds), holds, live, upstream_health, protocols),
     )
-    jobs = list_jobs(sessions, holds, upstream_health, catalog, over_http)
+    jobs = list_jobs(sessions, holds, uses, upstream_health, catalog, over_http)
     jobs += list_mail_jobs(sessions, vault, choose_delivery(settings), mail_from=settings.mail_from)
     tasks = [asyncio.create_task(run_job(job)) for job in jobs]
-    tasks.append(asyncio.create_task(live.keep_alive()))
+    listening = settings.listen_database_url or settings.database_url
+    tasks += [
+        asyncio.create_task(live.keep_alive()),
+        asyncio.create_task(watch.run()),
+        asyncio.create_task(listen(listening, APP_ROLE, "operis_rights", watch.tell)),
+    ]
     gc.collect()
     gc.freeze()  # what start-up made lives as long as the process: the collector need not look at it again
     gc.set_threshold(50_000, 50, 1_000)
@@ -187,6 +202,8 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(OSError, SQLAlchemyError):
+            await uses.write()
         await holds.close()
         for protocol in over_http.values():
             await protocol.close()

@@ -136,6 +136,32 @@ def openapi(*, check: bool) -> None:
 
 
 @cli.group()
+def keys() -> None:
+    """Tend API keys."""
+
+
+@keys.command("scan")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the findings for programs.")
+def scan_for_keys(path: Path, *, as_json: bool) -> None:
+    """Find API keys of Operis in files; exit 1 and where they are, if there are any. Secrets are not printed."""
+    from operis_api.keys.leaks.scanning import Scan  # noqa: PLC0415
+
+    scan = Scan()
+    findings = list(scan.find(path))
+    if as_json:
+        report = {"findings": findings, "files": scan.files, "unread": scan.unread}
+        click.echo(msgspec.json.encode(report))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.file}:{finding.line}: {finding.prefix}…")
+        for unread in scan.unread:
+            click.echo(f"not read: {unread}", err=True)
+        click.echo(f"{len(findings)} keys in {scan.files} files", err=True)
+    sys.exit(1 if findings else 0)
+
+
+@cli.group()
 def db() -> None:
     """Tend the embedded database of a local run."""
 

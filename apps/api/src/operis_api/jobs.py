@@ -15,6 +15,7 @@ from operis_api.gateway.sweeping import sweep_lapsed_holds
 from operis_api.gateway.upstreams.checking import CHECK_SECONDS, RECORD_SECONDS, check_upstreams, record_health
 from operis_api.gateway.upstreams.health import Health
 from operis_api.gateway.upstreams.http import HttpProtocol
+from operis_api.keys.uses import WRITE_SECONDS, KeyUses
 from operis_api.kit.crashing import crash_here
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import Unavailable
@@ -41,6 +42,7 @@ class Job(msgspec.Struct, frozen=True):
 def list_jobs(
     sessions: Sessions,
     holds: Holds,
+    uses: KeyUses,
     upstream_health: Health,
     catalog: Catalog,
     protocols: Mapping[str, HttpProtocol],
@@ -84,6 +86,7 @@ def list_jobs(
         Job("record_upstream_health", RECORD_SECONDS, lambda: record_health(sessions, upstream_health)),
         Job("check_upstreams", CHECK_SECONDS / 4, lambda: check_upstreams(sessions, catalog, protocols)),
         Job("make_usage_partitions", 6 * 3600, make_partitions),
+        Job("write_key_uses", WRITE_SECONDS, uses.write),
         Job("forget_idempotent_answers", 3600, forget_answers),
     ]
 

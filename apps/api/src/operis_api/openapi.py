@@ -71,11 +71,13 @@ def describe(app: Litestar) -> dict[str, object]:
     schemas["Problem"] = _PROBLEM_SCHEMA
     schemas["OpenAIError"] = _OPENAI_ERROR_SCHEMA
     schemas["AnthropicError"] = _ANTHROPIC_ERROR_SCHEMA
-    permissions = _list_permissions(app)
+    permissions, scopes = _list_declared(app, "permission"), _list_declared(app, "scope") | _SCOPES_OF_CALLS
     for path, operations in paths.items():
         for operation in operations.values():
             if permission := permissions.get(cast("str", operation["operationId"])):
                 operation["x-permission"] = permission
+            if scope := scopes.get(cast("str", operation["operationId"])):
+                operation["x-scope"] = scope
             _describe_optional_body(operation)
             _describe_refusals(path, operation)
     document["paths"] = dict(sorted(paths.items()))
@@ -91,14 +93,10 @@ def get_openapi(request: AnyRequest, state: State) -> Response[bytes]:
     return Response(cast("bytes", state["openapi"]), media_type="application/json")
 
 
-def _list_permissions(app: Litestar) -> dict[str, str]:
-    """Return the permission that each operation declares."""
+def _list_declared(app: Litestar, name: str) -> dict[str, str]:
+    """Return what each operation declares by that name: its permission, or the scope that opens it to keys."""
     handlers = (handler for route in app.routes if isinstance(route, HTTPRoute) for handler in route.route_handlers)
-    return {
-        str(handler.operation_id): cast("str", handler.opt["permission"])
-        for handler in handlers
-        if "permission" in handler.opt
-    }
+    return {str(handler.operation_id): cast("str", handler.opt[name]) for handler in handlers if name in handler.opt}
 
 
 def _describe_optional_body(operation: dict[str, object]) -> None:
@@ -116,7 +114,8 @@ def _describe_refusals(path: str, operation: dict[str, object]) -> None:
     for status in [status for status in responses if not status.startswith("2")]:
         del responses[status]
     gateway, public = path.startswith("/v1/"), operation["operationId"] in PUBLIC
-    names = [] if public else ["apiKey", "accessToken"] if gateway else ["accessToken"]
+    keyed = "x-scope" in operation
+    names = [] if public else ["apiKey", "accessToken"] if gateway or keyed else ["accessToken"]
     no_scopes: list[str] = []
     operation["security"] = [{name: no_scopes} for name in names]
     shape = (_ANTHROPIC_ERROR if path.startswith("/v1/messages") else _OPENAI_ERROR) if gateway else PROBLEM
@@ -127,6 +126,7 @@ def _describe_refusals(path: str, operation: dict[str, object]) -> None:
         parameters=bool(operation.get("parameters")),
         body="requestBody" in operation,
         signed_in=not gateway and not public,
+        keyed=keyed,
     )
 
 
@@ -222,6 +222,13 @@ _CALLS_OF_MODELS = {
         _MESSAGES,
         required=["messages"],
     ),
+}
+_SCOPES_OF_CALLS = {
+    "create_chat_completion": "inference:chat",
+    "create_response": "inference:responses",
+    "create_embedding": "inference:embeddings",
+    "create_message": "inference:messages",
+    "count_message_tokens": "inference:messages",
 }
 _PROBLEM_SCHEMA = {
     "type": "object",

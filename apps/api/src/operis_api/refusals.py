@@ -19,7 +19,8 @@ from operis_api.signing_in import errors as signing_in
 
 EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
 _REPLAY = (KeyReused, StillRunning)
-_CREDENTIAL = (keys.InvalidApiKey, keys.OwnerSuspended, Unauthenticated, Forbidden)
+_KEY = (keys.InvalidApiKey, keys.KeyDisabled, keys.OwnerSuspended, keys.AddressNotAllowed, keys.ScopeRequired)
+_CREDENTIAL = (*_KEY, Unauthenticated, Forbidden)
 _ASKING = (
     *_CREDENTIAL,
     gateway.InvalidBody,
@@ -105,10 +106,18 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     ),
     "list_organization_audit": (InvalidField,),
     "list_keys": (InvalidField,),
-    "mint_key": (InvalidField, keys.TooManyKeys, *_REPLAY),
+    "mint_key": (InvalidField, keys.TooManyKeys, keys.BeyondOwnRights, *_REPLAY),
     "get_key": (),
-    "update_key": (InvalidField,),
+    "update_key": (InvalidField, keys.BeyondOwnRights),
+    "rotate_key": (InvalidField, keys.KeyRevoked, keys.TooManySecrets, keys.BeyondOwnRights, *_REPLAY),
+    "disable_key": (keys.KeyRevoked,),
+    "enable_key": (keys.KeyRevoked, keys.DisabledByOperator, keys.BeyondOwnRights),
     "revoke_key": (),
+    "delete_key": (),
+    "list_admin_keys": (InvalidField,),
+    "disable_admin_key": (InvalidField, keys.KeyRevoked),
+    "enable_admin_key": (InvalidField, keys.KeyRevoked),
+    "revoke_admin_key": (InvalidField,),
     "get_wallet": (),
     "list_wallet_entries": (InvalidField,),
     "get_usage": (InvalidField,),
@@ -156,13 +165,17 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
 }
 
 
-def list_refusals(operation_id: str, *, parameters: bool, body: bool, signed_in: bool) -> dict[str, list[str]]:
+def list_refusals(
+    operation_id: str, *, parameters: bool, body: bool, signed_in: bool, keyed: bool
+) -> dict[str, list[str]]:
     """Return the operation's codes by status; raises KeyError for an operation that is not listed here."""
     found = {(error.status, error.code) for error in (*_OWN[operation_id], *EVERYWHERE)}
     if parameters or body:
         found |= {(400, "invalid_request"), (UnusableText.status, UnusableText.code)}
     if body:
         found.add((413, "body_too_large"))
+    if keyed:
+        found |= {(error.status, error.code) for error in _KEY}
     if signed_in:  # and X-Organization-Id may be no id, or name an organization of others
         found |= {(error.status, error.code) for error in (Unauthenticated, Forbidden, InvalidField, NotFound)}
     return {

@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
+from operis_api.kit.signatures import read_public_key
+
 Choice = TypeVar("Choice", bound=str)
 ENVIRONMENTS: tuple[Literal["development", "production"], ...] = ("development", "production")
 REGISTRATIONS: tuple[Literal["open", "invite", "closed"], ...] = ("open", "invite", "closed")
@@ -50,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_api_url: str
     public_dashboard_url: str
     secret_key: str
+    previous_secret_keys: tuple[str, ...] = ()
+    """Earlier root secrets, newest first: what was stored under them is still read."""
     admin_email: str | None = None
     admin_password: str | None = None
     registration: Literal["open", "invite", "closed"] = "open"
@@ -63,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether /docs and /openapi.json answer: always in development, on request in production."""
     metrics_exposed: bool = True
     """Whether /metrics answers: likewise."""
+    leak_report_keys: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Public keys whose owners may report leaked API keys, by identifier; none: nobody may."""
     crash_at: tuple[str, int] | None = None
     """For drills: the place where this process dies, and on which visit."""
     trusted_proxies: tuple[Network, ...] = ()
@@ -85,7 +91,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def derive_key(self, purpose: str) -> bytes:
         """Return 32 bytes that belong to `purpose` alone, so that no two uses share a secret."""
-        return hmac.digest(self.secret_key.encode(), f"operis/{purpose}".encode(), hashlib.sha256)
+        return self.derive_keys(purpose)[0]
+
+    def derive_keys(self, purpose: str) -> list[bytes]:
+        """Return the purpose's key under each root secret, the one in force first."""
+        return [
+            hmac.digest(secret.encode(), f"operis/{purpose}".encode(), hashlib.sha256)
+            for secret in (self.secret_key, *self.previous_secret_keys)
+        ]
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -117,6 +130,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         public_api_url=_url(environ, "OPERIS_PUBLIC_API_URL", f"http://127.0.0.1:{api_port}", production=production),
         public_dashboard_url=public_dashboard_url,
         secret_key=_secret_key(environ, home, production=production),
+        previous_secret_keys=_previous_secret_keys(environ),
         admin_email=environ.get("OPERIS_ADMIN_EMAIL") or None,
         admin_password=environ.get("OPERIS_ADMIN_PASSWORD") or None,
         registration=_choice(environ, "OPERIS_REGISTRATION", REGISTRATIONS),
@@ -126,6 +140,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         echo_enabled=_flag(environ, "OPERIS_ECHO_MODEL", default=not production),
         docs_exposed=_flag(environ, "OPERIS_DOCS", default=not production),
         metrics_exposed=_flag(environ, "OPERIS_METRICS", default=not production),
+        leak_report_keys=_leak_report_keys(environ),
         crash_at=_crash(environ, "OPERIS_CRASH_AT", production=production),
         trusted_proxies=_networks(environ, "OPERIS_TRUSTED_PROXIES"),
         upstream_allowed_networks=(
@@ -271,6 +286,22 @@ def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:
         ) from None
 
 
+def _leak_report_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    words = [word.strip() for word in (environ.get("OPERIS_LEAK_REPORT_KEYS") or "").split(",") if word.strip()]
+    keys: dict[str, str] = {}
+    for word in words:
+        identifier, _, key = word.partition(":")
+        try:
+            read_public_key(key)
+        except ValueError as error:
+            raise SettingError(
+                f"OPERIS_LEAK_REPORT_KEYS: {identifier[:80]} is no public key ({error}); write identifier:base64, "
+                "split by commas, where the base64 is what a PEM holds between its first and last line."
+            ) from None
+        keys[identifier] = key
+    return keys
+
+
 def _secret_key(environ: Mapping[str, str], home: Path, *, production: bool) -> str:
     """Return the root secret: as set, or in development one made on the first run and kept below `home`."""
     key = environ.get("OPERIS_SECRET_KEY") or ""
@@ -292,6 +323,14 @@ def _secret_key(environ: Mapping[str, str], home: Path, *, production: bool) -> 
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def _previous_secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    keys = tuple(word.strip() for word in (environ.get("OPERIS_SECRET_KEY_PREVIOUS") or "").split(",") if word.strip())
+    for key in keys:
+        if len(key) < SECRET_CHARACTERS_MIN:
+            raise SettingError("OPERIS_SECRET_KEY_PREVIOUS names a secret that can never have been the root secret.")
+    return keys
 
 
 def _refuse_weak_secret(key: str, *, production: bool) -> None:

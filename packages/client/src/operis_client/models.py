@@ -140,22 +140,58 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None
 
 
-class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+class LimitState(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit and what is left of it: budgets in credits, the others in requests, tokens or calls."""
+
+    scope: str
+    """key, member, organization or plan"""
+    name: str
+    value: str
+    used: str
+    held: str
+    """By requests in progress."""
+    remaining: str
+    resets_at: datetime | None
+    binds: bool
+    """Whether this is the limit with the smallest part left."""
+
+
+class ApiKey(Limits, frozen=True, kw_only=True):
     id: str
+    organization_id: str
+    organization_name: str
     name: str
     prefix: str
-    """The first 12 characters of the secret."""
+    """The first 12 characters of the newest secret."""
     last_four: str
-    status: Literal["active", "expired", "revoked"]
+    status: Literal["active", "disabled", "expired", "revoked"]
+    scopes: list[str]
     models: list[str]
-    """Models the key may call; empty: all."""
+    """Models the key may call, or beginnings with `*` behind; empty: all."""
+    cidrs: list[str]
+    """Networks the key may be used from; empty: all."""
+    service: bool
+    """Whether it belongs to the organization rather than to a member."""
     owner_email: str
     created_at: datetime
     expires_at: datetime | None
+    old_secret_expires_at: datetime | None
+    """When the last secret before the newest ends, where one is still in force."""
+    disabled_at: datetime | None
+    disabled_by: str | None
+    """organization or operator: who may enable it again"""
     revoked_at: datetime | None
+    reason: str | None
     last_used_at: datetime | None
+    last_address: str | None
+    last_agent: str | None
+    last_model: str | None
     spent: str
     requests: int
+    errors: int
+    """Calls that failed and cost nothing."""
+    states: list[LimitState]
+    """Of every limit that holds for its calls: the key's own, the member's, the organization's and the plan's."""
 
 
 class MintedKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -324,15 +324,40 @@ class Operis:
         self,
         *,
         name: str,
+        scopes: list[str] | UnsetType = UNSET,
         models: list[str] | UnsetType = UNSET,
+        cidrs: list[str] | UnsetType = UNSET,
         expires_at: datetime | UnsetType | None = UNSET,
+        service: bool | UnsetType = UNSET,
+        budget: str | UnsetType | None = UNSET,
+        budget_daily: str | UnsetType | None = UNSET,
+        budget_weekly: str | UnsetType | None = UNSET,
+        budget_monthly: str | UnsetType | None = UNSET,
+        rpm: int | UnsetType | None = UNSET,
+        tpm: int | UnsetType | None = UNSET,
+        concurrency: int | UnsetType | None = UNSET,
         idempotency_key: str | None = None,
     ) -> MintedKey:
+        """Mint a key; its secret is in this answer alone. Without scopes it may call models and list them."""
         return self._call(
             "POST",
             "/api/v1/keys",
             MintedKey,
-            content=transport.body(name=name, models=models, expires_at=expires_at),
+            content=transport.body(
+                name=name,
+                scopes=scopes,
+                models=models,
+                cidrs=cidrs,
+                expires_at=expires_at,
+                service=service,
+                budget=budget,
+                budget_daily=budget_daily,
+                budget_weekly=budget_weekly,
+                budget_monthly=budget_monthly,
+                rpm=rpm,
+                tpm=tpm,
+                concurrency=concurrency,
+            ),
             headers=transport.idempotency(idempotency_key),
         )
 
@@ -344,17 +369,63 @@ class Operis:
         key_id: str,
         *,
         name: str | UnsetType = UNSET,
+        scopes: list[str] | UnsetType = UNSET,
         models: list[str] | UnsetType = UNSET,
+        cidrs: list[str] | UnsetType = UNSET,
         expires_at: datetime | UnsetType | None = UNSET,
+        budget: str | UnsetType | None = UNSET,
+        budget_daily: str | UnsetType | None = UNSET,
+        budget_weekly: str | UnsetType | None = UNSET,
+        budget_monthly: str | UnsetType | None = UNSET,
+        rpm: int | UnsetType | None = UNSET,
+        tpm: int | UnsetType | None = UNSET,
+        concurrency: int | UnsetType | None = UNSET,
     ) -> ApiKey:
+        """Change what is named; None takes a limit or the expiry away."""
         return self._call(
             "PATCH",
             f"/api/v1/keys/{key_id}",
             ApiKey,
-            content=transport.body(name=name, models=models, expires_at=expires_at),
+            content=transport.body(
+                name=name,
+                scopes=scopes,
+                models=models,
+                cidrs=cidrs,
+                expires_at=expires_at,
+                budget=budget,
+                budget_daily=budget_daily,
+                budget_weekly=budget_weekly,
+                budget_monthly=budget_monthly,
+                rpm=rpm,
+                tpm=tpm,
+                concurrency=concurrency,
+            ),
         )
 
-    def revoke_key(self, key_id: str) -> None:
+    def rotate_key(
+        self, key_id: str, *, overlap: str | UnsetType = UNSET, idempotency_key: str | None = None
+    ) -> MintedKey:
+        """Give the key a new secret; the old one works on for `overlap`: 0s, 1h, 24h (the default), 7d or 30d."""
+        return self._call(
+            "POST",
+            f"/api/v1/keys/{key_id}/rotate",
+            MintedKey,
+            content=transport.body(overlap=overlap),
+            headers=transport.idempotency(idempotency_key),
+        )
+
+    def disable_key(self, key_id: str) -> ApiKey:
+        return self._call("POST", f"/api/v1/keys/{key_id}/disable", ApiKey)
+
+    def enable_key(self, key_id: str) -> ApiKey:
+        return self._call("POST", f"/api/v1/keys/{key_id}/enable", ApiKey)
+
+    def revoke_key(self, key_id: str) -> ApiKey:
+        """Revoke a key for good; it stays listed."""
+        return self._call("POST", f"/api/v1/keys/{key_id}/revoke", ApiKey)
+
+    def delete_key(self, key_id: str) -> None:
+        """Revoke a key and list it no more."""
         self._call("DELETE", f"/api/v1/keys/{key_id}", type(None))
 
     # -- wallet, usage, requests, models
@@ -473,6 +544,47 @@ class Operis:
                 from_=from_.isoformat() if from_ else None,
                 to=to.isoformat() if to else None,
             ),
+        )
+
+    def list_admin_keys(
+        self,
+        *,
+        search: str | None = None,
+        status: str | None = None,
+        organization_id: str | None = None,
+        owner_id: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Page[ApiKey]:
+        """List every organization's keys; `status` is active, disabled, expired or revoked."""
+        return self._call(
+            "GET",
+            "/api/v1/admin/keys",
+            Page[ApiKey],
+            params=transport.query(
+                search=search,
+                status=status,
+                organization_id=organization_id,
+                owner_id=owner_id,
+                limit=limit,
+                after=after,
+            ),
+        )
+
+    def disable_admin_key(self, key_id: str, *, reason: str) -> ApiKey:
+        """Disable any key; its organization cannot enable it again."""
+        return self._call(
+            "POST", f"/api/v1/admin/keys/{key_id}/disable", ApiKey, content=transport.body(reason=reason)
+        )
+
+    def enable_admin_key(self, key_id: str, *, reason: str) -> ApiKey:
+        return self._call(
+            "POST", f"/api/v1/admin/keys/{key_id}/enable", ApiKey, content=transport.body(reason=reason)
+        )
+
+    def revoke_admin_key(self, key_id: str, *, reason: str) -> ApiKey:
+        return self._call(
+            "POST", f"/api/v1/admin/keys/{key_id}/revoke", ApiKey, content=transport.body(reason=reason)
         )
 
     def get_organization_wallet(self, organization_id: str) -> Wallet:

@@ -2,10 +2,11 @@
 
 Every route under /api/v1 needs a live session unless it says `opt={"public": True}`, and names the permission it needs
 as `opt={"permission": ...}`. Session, user and membership are read from the database on every request, so signing out,
-suspending, removing a member and changing a role are in force at once.
+suspending, removing a member and changing a role are in force at once. API keys open the routes that name a scope too,
+`opt={"scope": "keys:read"}`, and no other; they act with their owner's role.
 """
 
-from typing import cast
+from typing import Protocol, cast
 from uuid import UUID
 
 import msgspec
@@ -17,6 +18,7 @@ from litestar.middleware import AbstractAuthenticationMiddleware, Authentication
 from sqlalchemy import func, select, true
 
 from operis_api.access.permissions import OF_OPERATORS, allows
+from operis_api.access.rights import Rights
 from operis_api.kit.errors import Forbidden, InvalidField, NotFound
 from operis_api.kit.origin import Origin, origin_of
 from operis_api.kit.sessions import Sessions
@@ -27,10 +29,16 @@ AnyConnection = ASGIConnection[BaseRouteHandler, object, object, State]
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
-    """A user with a live session, and the organization the request is about."""
+    """A user with a live session or an API key of theirs, and the organization the request is about."""
 
     user_id: UUID
-    session_id: UUID
+    session_id: UUID | None
+    """None: it is asked with a key."""
+    key_id: UUID | None = None
+    service: bool = False
+    """Whether that is the organization's own key, which the user only made."""
+    rights: Rights = Rights()
+    """The key's, which it may hand on and nothing beyond; without one, not narrowed."""
     email: str
     role: str
     """On the platform: `user`, or an operator's."""
@@ -41,6 +49,11 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     def is_operator(self) -> bool:
         return self.role != "user"
 
+    @property
+    def credential_owner(self) -> UUID:
+        """Return whose Idempotency-Keys these are: a key's are its own."""
+        return self.key_id or self.user_id
+
 
 class Identity(SignedIn, frozen=True, kw_only=True):
     """Who asks, as handlers get it."""
@@ -48,12 +61,24 @@ class Identity(SignedIn, frozen=True, kw_only=True):
     origin: Origin
 
 
+class KeyDoor(Protocol):
+    """What the slice of keys gives: whether a key may."""
+
+    async def open(
+        self, credential: str, *, scope: str, address: str | None, agent: str | None
+    ) -> tuple[SignedIn, dict[str, str]]:
+        """Return the key's owner and what the answer has to announce; raises why the key does not open this."""
+        ...
+
+
 class IdentityMiddleware(AbstractAuthenticationMiddleware):
     async def authenticate_request(self, connection: AnyConnection) -> AuthenticationResult:
-        """Return the live session's user with their organization; raises `Unauthenticated` or `NotFound`."""
+        """Return the live session's user or the key's owner, with their organization, or raise why there is none."""
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send an access token as `Authorization: Bearer ...`.")
+        if token.startswith("sk-"):
+            return AuthenticationResult(user=await _open_to_key(connection, token), auth=None)
         claims = cast("TokenSigner", connection.app.state["signer"]).read_access(token)
         async with cast("Sessions", connection.app.state["sessions"])() as session:
             row = (await session.execute(_signed_in(claims, _chosen_organization(connection)))).first()
@@ -89,8 +114,27 @@ def require_permission(connection: AnyConnection, handler: BaseRouteHandler) -> 
 
 async def provide_identity(request: Request[SignedIn, object, State]) -> Identity:
     user = request.user
-    origin = origin_of(cast("Request[object, object, State]", request), user.user_id)
+    actor_id = None if user.service else user.user_id
+    origin = origin_of(cast("Request[object, object, State]", request), actor_id, user.key_id)
     return Identity(**msgspec.structs.asdict(user), origin=origin)
+
+
+async def _open_to_key(connection: AnyConnection, credential: str) -> SignedIn:
+    scope = cast("str | None", connection.route_handler.opt.get("scope"))
+    if scope is None:
+        raise Unauthenticated("API keys do not open this; sign in and send an access token.")
+    state = cast("dict[str, object]", connection.scope["state"])
+    agent = connection.headers.get("user-agent")
+    user, announcements = await cast("KeyDoor", connection.app.state["keys"]).open(
+        credential,
+        scope=scope,
+        address=cast("str | None", state.get("client_address")),
+        agent=agent[:256] if agent else None,
+    )
+    state["announcements"] = announcements
+    if _chosen_organization(connection) not in {None, user.organization_id}:
+        raise NotFound("The key belongs to another organization.")
+    return user
 
 
 def _chosen_organization(connection: AnyConnection) -> UUID | None:

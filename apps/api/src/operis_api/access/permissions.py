@@ -36,6 +36,8 @@ OF_OPERATORS: dict[str, frozenset[str]] = {
         "admin.overview.view": "superadmin support finance read-only",
         "admin.users.view": "superadmin support finance read-only",
         "admin.users.edit": "superadmin support",
+        "admin.keys.view": "superadmin support finance read-only",
+        "admin.keys.edit": "superadmin support",
         "admin.wallets.view": "superadmin support finance read-only",
         "admin.wallets.adjust": "superadmin finance",
         "admin.requests.view": "superadmin support finance read-only",

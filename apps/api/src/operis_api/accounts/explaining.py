@@ -147,4 +147,4 @@ def _attempt(attempt: dict[str, object], nth: int, *, for_operator: bool) -> Att
     )
 
 
-router = Router("/", route_handlers=[explain_request])
+router = Router("/", route_handlers=[explain_request], opt={"scope": "usage"})

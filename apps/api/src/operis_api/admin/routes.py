@@ -2,7 +2,19 @@
 
 from litestar import Router
 
-from operis_api.admin import audit, books, corrections, models, multipliers, overview, plans, prices, upstreams, users
+from operis_api.admin import (
+    audit,
+    books,
+    corrections,
+    keys,
+    models,
+    multipliers,
+    overview,
+    plans,
+    prices,
+    upstreams,
+    users,
+)
 
 router = Router(
     "/admin",
@@ -10,6 +22,7 @@ router = Router(
         overview.router,
         users.router,
         audit.router,
+        keys.router,
         corrections.router,
         books.router,
         plans.router,

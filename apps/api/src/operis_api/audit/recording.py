@@ -103,6 +103,7 @@ def _row(session: Session, keys: PersonKeys, noted: _Noted) -> AuditEvent:
         id=identifier,
         organization_id=noted["organization_id"],
         actor_id=origin.actor_id,
+        key_id=origin.key_id,
         action=noted["action"],
         target_type=target[0],
         target_id=str(target[1]),

@@ -76,4 +76,4 @@ def _rates(tier: Tier) -> _Rates:
     )
 
 
-router = Router("/models", route_handlers=[list_models], tags=["models"])
+router = Router("/models", route_handlers=[list_models], tags=["models"], opt={"scope": "models"})

@@ -6,13 +6,14 @@ from uuid import UUID
 
 import msgspec
 
+from operis_api.access.rights import allows_model
 from operis_api.catalog.offers import Catalog, Offer
 from operis_api.catalog.pricing import Price, Quote, exact_quote, quote
 from operis_api.gateway.dialects import GatewayRequest
 from operis_api.gateway.dialects.translation.forms import Forms, find_forms
 from operis_api.gateway.errors import CallerSuspended, DialectNotServed, Overloaded, UnknownModel
 from operis_api.gateway.upstreams.echo import echo_usage
-from operis_api.keys.authentication import Caller, KeyRing
+from operis_api.keys.authentication import Asking, Caller, KeyRing
 from operis_api.keys.errors import InvalidApiKey, ModelNotAllowed
 from operis_api.kit.crashing import crash_here
 from operis_api.kit.errors import DomainError
@@ -24,6 +25,8 @@ from operis_api.limits.errors import exhaust_budget, limit_concurrency, limit_ra
 
 STALE_TRIES = 5
 HELD_RETRY_SECONDS = 2
+NOBODY = UUID(int=0)
+"""Whose calls those of a service key are: no member's limits bind them, and no member's spending counts them."""
 _CHAT_PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 """By the protocol of the upstreams that serve a model there."""
 
@@ -32,10 +35,7 @@ class CallOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """Where a gateway request comes from."""
 
     request_id: UUID
-    credential: str
-    organization_id: UUID | None
-    address: str | None
-    agent: str | None
+    asking: Asking
     began_at: float
     """When the request arrived, on the monotonic clock."""
 
@@ -69,7 +69,11 @@ class Admissions:
 
     async def authenticate(self, origin: CallOrigin, *, fresh: bool = False) -> Caller:
         """Return who calls; raises where the credential is not good."""
-        return await self._keys.authenticate(origin.credential, origin.organization_id, fresh=fresh)
+        return await self._keys.authenticate(origin.asking, fresh=fresh)
+
+    async def authenticate_use(self, origin: CallOrigin) -> Caller:
+        """Return who asks for something that is never admitted: freshly read, and noted as a use of the key."""
+        return await self._keys.use(origin.asking)
 
     async def admit(self, request: GatewayRequest, caller: Caller, origin: CallOrigin) -> Admitted:
         """Return the call with its hold in place, or raise why not. A refused call consumed nothing."""
@@ -105,8 +109,9 @@ class Admissions:
     async def choose(self, request: GatewayRequest, caller: Caller) -> tuple[Offer, Forms]:
         """Return the model that was asked for and the forms to ask it in, or raise why this key cannot have it."""
         offer = await self._find_offer(request.model)
-        if caller.models and offer.id not in caller.models:
-            raise ModelNotAllowed(f"This key may not use {offer.id}.", model=offer.id)
+        if not allows_model(caller.rights.models, offer.id):
+            allowed = sorted(caller.rights.models)
+            raise ModelNotAllowed(f"This key may not use {offer.id}.", model=offer.id, allowed=allowed)
         forms = find_forms(request, offer)
         if not forms:
             await self._catalog.refresh()  # an upstream may have been added elsewhere
@@ -134,7 +139,7 @@ class Admissions:
             hold_id=origin.request_id,
             created_at=time_of(origin.request_id),
             organization_id=caller.organization_id,
-            user_id=caller.user_id,
+            user_id=NOBODY if caller.service else caller.user_id,
             key_id=caller.key_id,
             key_version=caller.key_version,
             session_id=caller.session_id,
@@ -150,8 +155,8 @@ class Admissions:
             floor_tokens=quoted.tokens_for(quoted.output_tokens_min),
             streamed=request.streamed,
             prompt_tokens=request.prompt_tokens_estimate,
-            client_address=origin.address,
-            client_agent=origin.agent,
+            client_address=origin.asking.address,
+            client_agent=origin.asking.agent,
         )
 
 

@@ -36,7 +36,7 @@ class Call:
         self._holds = holds
         self._lives = live
         self._health = health
-        self.live = live.add(admitted.caller.organization_id, admitted.hold_id)
+        self.live = live.add(admitted.caller, admitted.hold_id)
         self._began_at = admitted.began_at
         self._attempt_began_at = self._began_at
         self._attempts: list[Attempt] = []
@@ -60,7 +60,12 @@ class Call:
     def headers(self) -> dict[str, str]:
         limit = self.admitted.output_limit
         lowered = {"x-operis-max-output-tokens": str(limit)} if self.admitted.lowered and limit is not None else {}
-        return {"x-operis-request-id": str(self.admitted.hold_id), **lowered, **_rate_headers(self.admitted.rates)}
+        return {
+            "x-operis-request-id": str(self.admitted.hold_id),
+            **lowered,
+            **_rate_headers(self.admitted.rates),
+            **self.admitted.caller.announcements,  # of a rotation that this process may have learned of at admission
+        }
 
     async def routes(self) -> AsyncIterator[Route]:
         """Yield the upstreams to try, at most two, until a failure that another one would only repeat."""

@@ -42,9 +42,13 @@ class Chat:
         self._protocols = protocols
         self._missing = MissingPaths()
 
-    async def authenticate(self, origin: CallOrigin, *, fresh: bool = False) -> Caller:
+    async def authenticate(self, origin: CallOrigin) -> Caller:
         """Return who calls, before the body is even read."""
-        return await self._admissions.authenticate(origin, fresh=fresh)
+        return await self._admissions.authenticate(origin)
+
+    async def authenticate_use(self, origin: CallOrigin) -> Caller:
+        """Return who asks for what is free."""
+        return await self._admissions.authenticate_use(origin)
 
     async def complete(
         self, request: GatewayRequest, caller: Caller, origin: CallOrigin, keyed: KeyedCall | None
@@ -76,6 +80,9 @@ class Chat:
         call = Call(request, admitted, self._holds, self._live, self._health)
         async with call:
             reply, chunks, meter, first = await self._open_stream(call)
+            if call.live.refusal is not None:
+                reply.close()
+                raise call.live.refusal
             relay = Relay(call, meter, client)
             try:
                 await relay.run(first, chunks)
@@ -114,6 +121,9 @@ class Chat:
         meter, client = relay.meter, relay.client
         if relay.client_left and (meter.output_tokens or meter.reported):
             await call.settle("disconnected", meter)
+        elif call.live.refusal is not None:
+            await call.settle("interrupted", meter)
+            await client.send(call.error_event(call.live.refusal))
         elif relay.timed_out:
             await call.settle("interrupted", meter)
             await client.send(call.error_event(StreamTooLong()))

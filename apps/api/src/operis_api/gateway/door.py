@@ -13,6 +13,7 @@ from operis_api.gateway.dialects import Dialect
 from operis_api.gateway.dialects.anthropic.refusing import ANTHROPIC
 from operis_api.gateway.dialects.openai.refusing import OPENAI
 from operis_api.gateway.errors import BodyTooLarge, InvalidBody
+from operis_api.keys.authentication import Asking, Caller
 from operis_api.kit.errors import DomainError
 from operis_api.kit.origin import AnyRequest
 from operis_api.kit.problems import request_id_of
@@ -48,16 +49,20 @@ class Door:
         key = self.headers.get(b"idempotency-key")
         return None if key is None else key.decode("latin-1")
 
-    def origin(self) -> CallOrigin:
-        """Return where the request comes from; raises where it carries no credential."""
-        return CallOrigin(
-            request_id=self.request_id,
+    def origin(self, scope: str | None) -> CallOrigin:
+        """Return where the request comes from, and what it needs a key's scope for; raises without a credential."""
+        asking = Asking(
             credential=self._credential(),
+            scope=scope,
             organization_id=self._organization_id(),
             address=cast("str | None", self._state.get("client_address")),
             agent=self._text(b"user-agent")[:AGENT_CHARACTERS_MAX] or None,
-            began_at=self._began_at,
         )
+        return CallOrigin(request_id=self.request_id, asking=asking, began_at=self._began_at)
+
+    def announce(self, caller: Caller) -> None:
+        """Have every answer tell the caller what there is to know of their credential."""
+        self._state["announcements"] = caller.announcements
 
     async def read_body(self) -> bytes:
         """Return the request's body, or raise `BodyTooLarge` as soon as it is."""

@@ -1,6 +1,7 @@
 """The gateway's routes under /v1. Calls of models are raw ASGI, so that they cost little; others are read seldom."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import cast
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from litestar.params import FromPath
 from litestar.types import HTTPScope, Receive, Scope, Send
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from operis_api.access.rights import allows_model
 from operis_api.catalog.offers import Catalog, Offer
 from operis_api.gateway.admission import CallOrigin
 from operis_api.gateway.chat import Chat
@@ -27,11 +29,13 @@ from operis_api.gateway.errors import InternalError, KeyRequired, MethodNotAllow
 from operis_api.gateway.idempotency import KeyedCall
 from operis_api.gateway.relay import Client
 from operis_api.keys.authentication import Caller, KeyRing
+from operis_api.keys.changing import read_key
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import DomainError
 from operis_api.kit.money import format_nano
 from operis_api.kit.sessions import Sessions
-from operis_db.people import ApiKey, Spending
+from operis_api.limits.fields import Limits, show_limits
+from operis_api.limits.states import LimitState
 
 AnyRequest = Request[object, object, State]
 ReadRequest = Callable[[bytes], GatewayRequest]
@@ -41,38 +45,43 @@ log = structlog.get_logger()
 
 @asgi("/v1/chat/completions", copy_scope=False)
 async def create_chat_completion(scope: Scope, receive: Receive, send: Send) -> None:
-    await _serve(Door(cast("HTTPScope", scope), receive, send), _generate, ChatRequest)
+    await _serve(Door(cast("HTTPScope", scope), receive, send), "inference:chat", _generate, ChatRequest)
 
 
 @asgi("/v1/responses", copy_scope=False)
 async def create_response(scope: Scope, receive: Receive, send: Send) -> None:
     door = Door(cast("HTTPScope", scope), receive, send, RESPONSES)
-    await _serve(door, _generate, ResponsesRequest)
+    await _serve(door, "inference:responses", _generate, ResponsesRequest)
 
 
 @asgi("/v1/embeddings", copy_scope=False)
 async def create_embedding(scope: Scope, receive: Receive, send: Send) -> None:
-    await _serve(Door(cast("HTTPScope", scope), receive, send), _generate, EmbeddingsRequest)
+    await _serve(Door(cast("HTTPScope", scope), receive, send), "inference:embeddings", _generate, EmbeddingsRequest)
 
 
 @asgi("/v1/messages", copy_scope=False)
 async def create_message(scope: Scope, receive: Receive, send: Send) -> None:
     door = Door(cast("HTTPScope", scope), receive, send, ANTHROPIC)
-    await _serve(door, _generate, lambda body: MessagesRequest(body, door.headers))
+    await _serve(door, "inference:messages", _generate, lambda body: MessagesRequest(body, door.headers))
 
 
 @asgi("/v1/messages/count_tokens", copy_scope=False)
 async def count_message_tokens(scope: Scope, receive: Receive, send: Send) -> None:
     door = Door(cast("HTTPScope", scope), receive, send, ANTHROPIC)
-    await _serve(door, _count, lambda body: CountRequest(body, door.headers))
+    await _serve(door, "inference:messages", _count, lambda body: CountRequest(body, door.headers))
 
 
-async def _serve(door: Door, answer: Callable[[Door, ReadRequest], Awaitable[None]], read_request: ReadRequest) -> None:
-    """Answer one POST, whatever happens, in the door's dialect."""
+async def _serve(
+    door: Door,
+    scope: str,
+    answer: Callable[[Door, CallOrigin, ReadRequest], Awaitable[None]],
+    read_request: ReadRequest,
+) -> None:
+    """Answer one POST of somebody who has the scope, whatever happens, in the door's dialect."""
     try:
         if door.method != "POST":
             raise MethodNotAllowed("Use POST.")  # one door renders every refusal
-        await answer(door, read_request)
+        await answer(door, door.origin(scope), read_request)
     except ClientLeft:
         return
     except DomainError as error:
@@ -82,10 +91,10 @@ async def _serve(door: Door, answer: Callable[[Door, ReadRequest], Awaitable[Non
         await door.refuse(InternalError("It was logged under this request id; your requests tell what was charged."))
 
 
-async def _generate(door: Door, read_request: ReadRequest) -> None:
+async def _generate(door: Door, origin: CallOrigin, read_request: ReadRequest) -> None:
     chat = cast("Chat", door.app.state["chat"])
-    origin = door.origin()
     caller = await chat.authenticate(origin)
+    door.announce(caller)
     request = read_request(await door.read_body())
     keyed = _keyed_call(door, request, caller, origin)
     if keyed is not None and (kept := await keyed.begin()) is not None:
@@ -120,10 +129,10 @@ async def _answer(
         await door.answer(200, answer.body, answer.headers)
 
 
-async def _count(door: Door, read_request: ReadRequest) -> None:
+async def _count(door: Door, origin: CallOrigin, read_request: ReadRequest) -> None:
     chat = cast("Chat", door.app.state["chat"])
-    origin = door.origin()
-    caller = await chat.authenticate(origin, fresh=True)
+    caller = await chat.authenticate_use(origin)
+    door.announce(caller)
     request = read_request(await door.read_body())
     await door.answer(200, await chat.count_tokens(request, caller), {"x-operis-request-id": str(door.request_id)})
 
@@ -142,15 +151,22 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     object: str = "list"
 
 
-class CallingKey(msgspec.Struct, frozen=True, kw_only=True):
+class CallingKey(Limits, frozen=True, kw_only=True):
     """What a key may know of itself. Money in credits."""
 
     id: UUID
     name: str
+    scopes: list[str]
     models: list[str]
-    expires_at: str | None
+    cidrs: list[str]
+    expires_at: datetime | None
+    secret_expires_at: datetime | None
+    """When the secret that was sent ends, where it was rotated."""
     spent: str
     requests: int
+    errors: int
+    states: list[LimitState]
+    """Of every limit that holds for its calls; `binds` marks the one with the smallest part left."""
 
 
 _OPTIONS = {"public": True}
@@ -160,7 +176,7 @@ _OPTIONS = {"public": True}
 @get("/v1/models", opt=_OPTIONS, tags=["gateway"], operation_id="list_gateway_models")
 async def list_gateway_models(request: AnyRequest, state: State) -> ModelList:
     """List the models the credential may call, in OpenAI's form."""
-    caller = await _authenticate(request, state)
+    caller = await _authenticate(request, state, "models")
     catalog = await _fresh_catalog(state)
     return ModelList(data=[_model_object(offer) for offer, _ in catalog.list_offered() if _may_call(caller, offer)])
 
@@ -173,7 +189,7 @@ async def list_gateway_models(request: AnyRequest, state: State) -> ModelList:
 )
 async def get_gateway_model(request: AnyRequest, state: State, model_id: FromPath[str]) -> ModelObject:
     """Return one model in OpenAI's form."""
-    caller = await _authenticate(request, state)
+    caller = await _authenticate(request, state, "models")
     wanted = model_id.removeprefix("/")
     for offer, _ in (await _fresh_catalog(state)).list_offered():
         if offer.id == wanted and _may_call(caller, offer):
@@ -183,27 +199,33 @@ async def get_gateway_model(request: AnyRequest, state: State, model_id: FromPat
 
 @get("/v1/key", opt=_OPTIONS, tags=["gateway"], operation_id="get_calling_key")
 async def get_calling_key(request: AnyRequest, state: State, session: AsyncSession) -> CallingKey:
-    """Tell an API key its own name, models, expiry and what it has spent."""
-    caller = await _authenticate(request, state)
+    """Tell an API key its own name, what it may do, until when, and what it has spent."""
+    caller = await _authenticate(request, state, None)
     if caller.key_id is None:
         raise KeyRequired("Send an API key; an access token has no limits of its own.")
-    key = await session.get(ApiKey, (caller.organization_id, caller.key_id))
-    assert key is not None, "the key has just authenticated"
-    spending = await session.get(Spending, (caller.organization_id, caller.key_id))
+    row = await read_key(session, caller.key_id, caller.organization_id)
     return CallingKey(
-        id=key.id,
-        name=key.name,
-        models=key.models,
-        expires_at=key.expires_at.isoformat() if key.expires_at else None,
-        spent=format_nano(spending.spent_nano if spending else 0),
-        requests=spending.requests if spending else 0,
+        id=row.key.id,
+        name=row.key.name,
+        scopes=row.key.scopes,
+        models=row.key.models,
+        cidrs=row.key.cidrs,
+        expires_at=row.key.expires_at,
+        secret_expires_at=caller.secret_expires_at,
+        spent=format_nano(row.spent_nano),
+        requests=row.requests,
+        errors=row.errors,
+        states=row.states,
+        **msgspec.structs.asdict(show_limits(row.key)),
     )
 
 
-async def _authenticate(request: AnyRequest, state: State) -> Caller:
+async def _authenticate(request: AnyRequest, state: State, scope: str | None) -> Caller:
     """Return the caller, read afresh: these routes have no admission that would notice a revoked key."""
-    origin = Door(request.scope, request.receive, request.send).origin()
-    return await cast("KeyRing", state["keys"]).authenticate(origin.credential, origin.organization_id, fresh=True)
+    door = Door(request.scope, request.receive, request.send)
+    caller = await cast("KeyRing", state["keys"]).use(door.origin(scope).asking)
+    door.announce(caller)
+    return caller
 
 
 async def _fresh_catalog(state: State) -> Catalog:
@@ -213,7 +235,7 @@ async def _fresh_catalog(state: State) -> Catalog:
 
 
 def _may_call(caller: Caller, offer: Offer) -> bool:
-    return not caller.models or offer.id in caller.models
+    return allows_model(caller.rights.models, offer.id)
 
 
 def _model_object(offer: Offer) -> ModelObject:

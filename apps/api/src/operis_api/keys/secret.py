@@ -4,6 +4,9 @@ import hashlib
 import hmac
 import secrets
 import zlib
+from collections.abc import Sequence
+
+import msgspec
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PREFIX = "sk-op-"
@@ -33,6 +36,26 @@ def is_well_formed(secret: str) -> bool:
     return secret.isascii() and checksum(secret[:-CHECKSUM_CHARACTERS]) == secret[-CHECKSUM_CHARACTERS:]
 
 
-def hash_secret(secret: str, pepper: bytes) -> bytes:
-    """Return what is stored of a key: a hash that nobody can test guesses against without the pepper."""
-    return hmac.digest(pepper, secret.encode(), hashlib.sha256)
+class Pepper(msgspec.Struct, frozen=True):
+    """What hashes of secrets are keyed with. Its version tells which one a hash was made with, and no more."""
+
+    key: bytes
+
+    @property
+    def version(self) -> str:
+        return hmac.digest(self.key, b"version", hashlib.sha256).hex()[:8]
+
+    def hash(self, secret: str) -> bytes:
+        """Return what is stored of a secret: nobody can test guesses against it without the pepper."""
+        return hmac.digest(self.key, secret.encode(), hashlib.sha256)
+
+
+class Peppers:
+    """The pepper in force, and those of earlier root secrets, whose hashes are still known by it."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self.newest, *self._earlier = (Pepper(key) for key in keys)
+
+    def hashes(self, secret: str) -> list[bytes]:
+        """Return the secret's hash under each pepper, the newest first."""
+        return [self.newest.hash(secret), *(pepper.hash(secret) for pepper in self._earlier)]

@@ -1,5 +1,6 @@
 """Secrets at rest: AES-256-GCM, bound to what they are for, with the key's version in front."""
 
+import contextlib
 import secrets
 
 from cryptography.exceptions import InvalidTag
@@ -10,10 +11,14 @@ _NONCE_BYTES = 12
 
 
 class Vault:
-    """Seals and opens secrets with one derived key. `context` binds a secret to its row: swapped rows do not open."""
+    """Seals secrets with one derived key, and opens them with that or an earlier one.
 
-    def __init__(self, key: bytes) -> None:
+    `context` binds a secret to its row: swapped rows do not open.
+    """
+
+    def __init__(self, key: bytes, *earlier: bytes) -> None:
         self._cipher = AESGCM(key)
+        self._earlier = [AESGCM(one) for one in earlier]
 
     def seal(self, secret: bytes, *, context: str) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -24,7 +29,7 @@ class Vault:
         nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
         if sealed[:1] != _VERSION:
             raise ValueError(f"sealed with key version {sealed[:1].hex()}, which this process does not know")
-        try:
-            return self._cipher.decrypt(nonce, body, context.encode())
-        except InvalidTag:
-            raise ValueError(f"the secret of {context} was sealed with another OPERIS_SECRET_KEY") from None
+        for cipher in (self._cipher, *self._earlier):
+            with contextlib.suppress(InvalidTag):
+                return cipher.decrypt(nonce, body, context.encode())
+        raise ValueError(f"the secret of {context} was sealed with another OPERIS_SECRET_KEY")

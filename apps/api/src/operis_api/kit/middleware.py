@@ -1,4 +1,7 @@
-"""The outermost layer: gives each request its id, finds the client's address, and adds the headers every answer has."""
+"""The outermost layer: gives each request its id, finds the client's address, and adds the headers every answer has.
+
+Whoever answers may put more of them into the request's state, as `announcements`.
+"""
 
 import ipaddress
 from typing import cast
@@ -41,7 +44,9 @@ class Edge:
             if message["type"] == "http.response.start":
                 given = list(message["headers"])
                 names = {name.lower() for name, _ in given}
-                message["headers"] = given + [header for header in own if header[0] not in names]
+                announced = cast("dict[str, str]", state.get("announcements", {})).items()
+                more = [*own, *((name.encode(), value.encode()) for name, value in announced)]
+                message["headers"] = given + [header for header in more if header[0] not in names]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

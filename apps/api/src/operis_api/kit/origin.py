@@ -17,9 +17,11 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None
     agent: str | None
     request_id: str
+    key_id: UUID | None = None
+    """The API key it is asked with."""
 
 
-def origin_of(request: AnyRequest, actor_id: UUID | None = None) -> Origin:
+def origin_of(request: AnyRequest, actor_id: UUID | None = None, key_id: UUID | None = None) -> Origin:
     """Return the request's origin, as the outermost middleware noted it."""
     state = cast("dict[str, str | None]", request.scope["state"])
     agent = request.headers.get("user-agent")
@@ -28,4 +30,5 @@ def origin_of(request: AnyRequest, actor_id: UUID | None = None) -> Origin:
         address=state.get("client_address"),
         agent=agent[:256] if agent else None,
         request_id=str(state["request_id"]),
+        key_id=key_id,
     )

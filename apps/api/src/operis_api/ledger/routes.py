@@ -78,4 +78,6 @@ def _entry(line: Line) -> WalletEntry:
     )
 
 
-router = Router("/wallet", route_handlers=[get_wallet, list_wallet_entries], tags=["wallet"])
+router = Router(
+    "/wallet", route_handlers=[get_wallet, list_wallet_entries], tags=["wallet"], opt={"scope": "billing:read"}
+)

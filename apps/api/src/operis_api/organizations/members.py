@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.permissions import OF_ORGANIZATIONS
-from operis_api.keys.minting import revoke_keys
+from operis_api.keys.changing import revoke_keys
 from operis_api.kit.errors import NotFound
 from operis_api.organizations.errors import OwnerStays, TooManyMembers
 from operis_api.organizations.owning import UNANSWERED, lock_organization

@@ -6,7 +6,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import ForUpdateArg
 
-from operis_api.keys.minting import revoke_keys
+from operis_api.keys.changing import revoke_keys
 from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.ids import new_id
 from operis_api.kit.moments import check_time_zone

@@ -55,6 +55,7 @@ async def logout(
     identity: Identity, state: State, session: AsyncSession, data: JSONBody[LogoutBody | None] = None
 ) -> None:
     """End this session, and the one whose refresh token is given; a token that is none ends nothing more."""
+    assert identity.session_id is not None, "no scope opens this to keys"
     await end_session(session, identity.session_id, "signed_out")
     if data is not None and data.refresh_token is not None:
         with contextlib.suppress(Unauthenticated):

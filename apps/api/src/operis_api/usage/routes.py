@@ -82,4 +82,4 @@ async def _key_names(session: AsyncSession, organization_id: UUID) -> dict[str, 
     return {str(row.id): row.name for row in rows}
 
 
-router = Router("/", route_handlers=[get_usage, list_requests], tags=["usage"])
+router = Router("/", route_handlers=[get_usage, list_requests], tags=["usage"], opt={"scope": "usage"})
