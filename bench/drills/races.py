@@ -28,7 +28,7 @@ async def race(database: Database, *, repetitions: int, calls: int) -> list[str]
     async with (
         run_api(database) as api,
         run_processes(database, 1) as [other],
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as http,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=timeout) as http,
     ):
         admin, account = await api.admin(), await sign_up(api)
         headers = {"Authorization": f"Bearer {await mint(account)}"}
