@@ -164,6 +164,11 @@ class Session(Base):
     rotated_at: Mapped[CreatedAt]
     address: Mapped[str | None] = mapped_column(String(64))
     agent: Mapped[str | None] = mapped_column(String(256))
+    name: Mapped[str | None] = mapped_column(String(80))
+    device_id: Mapped[Id | None]
+    """The same for all sessions of one device, as long as it keeps its token."""
+    authenticated_at: Mapped[CreatedAt]
+    """When the user last showed who they are: at sign-in, or by a step-up."""
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[Moment]
     revoked_at: Mapped[Moment | None]
@@ -181,6 +186,25 @@ class OneTimeLink(Base):
     """The address that the link is about."""
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[Moment] = mapped_column(index=True)
+
+
+class SecondFactor(Base):
+    """A user's authenticator. It counts once it is confirmed by a code."""
+
+    __tablename__ = "second_factors"
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    secret_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    last_step: Mapped[Count]
+    """The newest step whose code was used: none up to it is good again."""
+    confirmed_at: Mapped[Moment | None]
+    created_at: Mapped[CreatedAt]
+
+
+class RecoveryCode(Base):
+    __tablename__ = "recovery_codes"
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    used_at: Mapped[Moment | None]
 
 
 class WelcomeClaim(Base):

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import Boolean, Index, LargeBinary, SmallInteger, String, Text, false, text
+from sqlalchemy import Boolean, Double, Index, LargeBinary, SmallInteger, String, Text, false, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -83,6 +83,17 @@ class Mail(Base):
         Index("ix_mails_due", "next_try_at", postgresql_where=text("content_encrypted IS NOT NULL")),
         Index("ix_mails_created_at", "created_at"),
     )
+
+
+class Throttle(Base):
+    """How full one bucket of tries is. The key is a hash, so that no address stands here."""
+
+    __tablename__ = "throttles"
+    key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    level: Mapped[float] = mapped_column(Double, server_default=text("0"))
+    pauses: Mapped[int] = mapped_column(server_default=text("0"))
+    tried_at: Mapped[CreatedAt]
+    blocked_until: Mapped[CreatedAt] = mapped_column(index=True)
 
 
 class IdempotentAnswer(Base):
