@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncGenerator
 
+import httpx
 import pytest
 
 from operis_db.embedded import EmbeddedPostgres
@@ -23,13 +24,25 @@ async def mail_server() -> AsyncGenerator[MailServer]:
 
 
 @pytest.fixture(scope="session")
-async def production(postgres: EmbeddedPostgres, mail_server: MailServer) -> AsyncGenerator[Api]:
-    settings = {
+async def production_settings(mail_server: MailServer) -> dict[str, str]:
+    return {
         "OPERIS_ENV": "production",
         "OPERIS_PUBLIC_API_URL": "https://api.operis.test",
         "OPERIS_PUBLIC_DASHBOARD_URL": "https://operis.test",
         "OPERIS_SECRET_KEY": secrets.token_hex(32),
         "OPERIS_SMTP_URL": mail_server.url,
+        "OPERIS_TRUSTED_PROXIES": "127.0.0.0/8",
     }
-    async with run_api(await make_database(postgres), **settings) as running:
+
+
+@pytest.fixture(scope="session")
+async def production(postgres: EmbeddedPostgres, production_settings: dict[str, str]) -> AsyncGenerator[Api]:
+    async with run_api(await make_database(postgres), **production_settings) as running:
+        running.http.event_hooks["request"].append(come_from_elsewhere)
         yield running
+
+
+async def come_from_elsewhere(request: httpx.Request) -> None:
+    """Let each request come from another network, unless it says from which: production throttles each."""
+    address = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+    request.headers.setdefault("x-forwarded-for", address)

@@ -22,6 +22,7 @@ from operis_api.accounts.registering import CLAIM_KEY
 from operis_api.admin import routes as admin
 from operis_api.catalog import routes as models
 from operis_api.catalog.offers import Catalog
+from operis_api.credentials.second_factors import Safe
 from operis_api.gateway import routes as gateway
 from operis_api.gateway.admission import Admissions
 from operis_api.gateway.chat import Chat
@@ -34,7 +35,7 @@ from operis_api.gateway.upstreams.health import Health
 from operis_api.gateway.upstreams.http import HttpProtocol, Patience
 from operis_api.gateway.upstreams.openai import OpenAiProtocol
 from operis_api.gateway.watching import Watch
-from operis_api.jobs import list_jobs, list_mail_jobs, run_job
+from operis_api.jobs import list_jobs, list_people_jobs, run_job
 from operis_api.keys import routes as keys
 from operis_api.keys.authentication import KeyRing
 from operis_api.keys.leaks import routes as leaks
@@ -59,6 +60,8 @@ from operis_api.organizations import routes as organizations
 from operis_api.organizations import team_routes
 from operis_api.settings import SettingError, Settings, read_settings
 from operis_api.signing_in import routes as signing_in
+from operis_api.signing_in import second_factor_routes, session_routes
+from operis_api.throttling.throttles import Throttles
 from operis_api.usage import routes as usage
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -72,6 +75,8 @@ api_router = Router(
         organizations.router,
         team_routes.accepting_router,
         signing_in.router,
+        session_routes.router,
+        second_factor_routes.router,
         mailbox.router,
         leaks.report_leaks,
         keys.router,
@@ -157,6 +162,7 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
     keyring = KeyRing(sessions, signer, peppers, uses)
     holds = Holds(settings.database_url, APP_ROLE)
     live = LiveCalls(holds)
+    throttles = Throttles(sessions, lenient=not settings.production)
     upstream_health = Health()
     watch = Watch(live, sessions)
     networks = settings.upstream_allowed_networks
@@ -177,6 +183,8 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         vault=vault,
         signer=signer,
         outbox=Outbox(vault, settings.public_dashboard_url),
+        throttles=throttles,
+        safe=Safe(vault, settings.derive_key("recovery-codes")),
         claim_key=settings.derive_key(CLAIM_KEY),
         peppers=peppers,
         catalog=catalog,
@@ -185,7 +193,7 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         chat=Chat(Admissions(catalog, keyring, holds), holds, live, upstream_health, protocols),
     )
     jobs = list_jobs(sessions, holds, uses, upstream_health, catalog, over_http)
-    jobs += list_mail_jobs(sessions, vault, choose_delivery(settings), mail_from=settings.mail_from)
+    jobs += list_people_jobs(sessions, throttles, vault, choose_delivery(settings), mail_from=settings.mail_from)
     tasks = [asyncio.create_task(run_job(job)) for job in jobs]
     listening = settings.listen_database_url or settings.database_url
     tasks += [

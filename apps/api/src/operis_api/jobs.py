@@ -25,6 +25,7 @@ from operis_api.ledger.holds import Holds, forget_rate_counts
 from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants, expire_overdue, list_overdue
 from operis_api.mail.delivering import Delivery
 from operis_api.mail.sending import forget_mails, send_mails
+from operis_api.throttling.throttles import Throttles
 from operis_db.records import IdempotentAnswer
 
 PARTITION_MONTHS_AHEAD = 12
@@ -91,19 +92,22 @@ def list_jobs(
     ]
 
 
-def list_mail_jobs(sessions: Sessions, vault: Vault, delivery: Delivery | None, *, mail_from: str) -> list[Job]:
+def list_people_jobs(
+    sessions: Sessions, throttles: Throttles, vault: Vault, delivery: Delivery | None, *, mail_from: str
+) -> list[Job]:
     async def send_outbox() -> None:
         if delivery is not None:
             await send_mails(sessions, vault, delivery, sender=mail_from)
 
     async def forget_what_is_over() -> None:
         await forget_mails(sessions)
+        await throttles.forget()
         async with sessions.begin() as session:
             await forget_links(session)
 
     return [
         Job("send_mails", 1, send_outbox),
-        Job("forget_mails_and_links", 3600, forget_what_is_over),
+        Job("forget_what_is_over", 3600, forget_what_is_over),
     ]
 
 

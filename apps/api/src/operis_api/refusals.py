@@ -16,6 +16,7 @@ from operis_api.ledger import errors as ledger
 from operis_api.limits import errors as limits
 from operis_api.organizations import errors as organizations
 from operis_api.signing_in import errors as signing_in
+from operis_api.throttling.errors import TooManyAttempts
 
 EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
 _REPLAY = (KeyReused, StillRunning)
@@ -57,15 +58,48 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
         accounts.EmailTaken,
         accounts.InvalidEmail,
         credentials.WeakPassword,
+        TooManyAttempts,
         InvalidField,
     ),
-    "verify_email": (credentials.LinkRefused,),
-    "resend_verification": (accounts.InvalidEmail,),
-    "forgot_password": (accounts.InvalidEmail,),
-    "reset_password": (credentials.LinkRefused, credentials.WeakPassword),
-    "change_password": (signing_in.InvalidCredentials, credentials.WeakPassword),
+    "verify_email": (credentials.LinkRefused, TooManyAttempts),
+    "resend_verification": (accounts.InvalidEmail, TooManyAttempts),
+    "forgot_password": (accounts.InvalidEmail, TooManyAttempts),
+    "reset_password": (credentials.LinkRefused, credentials.WeakPassword, TooManyAttempts),
+    "change_password": (signing_in.InvalidCredentials, credentials.WeakPassword, TooManyAttempts),
+    "change_address": (accounts.InvalidEmail, signing_in.StepUpRequired, TooManyAttempts),
+    "confirm_address": (credentials.LinkRefused, accounts.EmailTaken, TooManyAttempts),
+    "undo_address": (credentials.LinkRefused, accounts.EmailTaken, TooManyAttempts),
+    "verify_second_factor": (
+        credentials.LinkRefused,
+        credentials.InvalidCode,
+        credentials.SecondFactorMissing,
+        signing_in.EmailUnverified,
+        signing_in.UserSuspended,
+        TooManyAttempts,
+    ),
+    "step_up": (
+        signing_in.InvalidCredentials,
+        credentials.InvalidCode,
+        credentials.SecondFactorMissing,
+        TooManyAttempts,
+    ),
+    "list_sessions": (InvalidField,),
+    "name_session": (InvalidField,),
+    "end_session": (),
+    "end_other_sessions": (),
+    "get_second_factor": (),
+    "enrol_second_factor": (credentials.SecondFactorEnabled, signing_in.StepUpRequired),
+    "confirm_second_factor": (
+        credentials.InvalidCode,
+        credentials.SecondFactorEnabled,
+        credentials.SecondFactorMissing,
+        signing_in.StepUpRequired,
+        TooManyAttempts,
+    ),
+    "remove_second_factor": (signing_in.StepUpRequired,),
+    "replace_recovery_codes": (credentials.SecondFactorMissing, signing_in.StepUpRequired),
     "list_written_mails": (NotFound, InvalidField),
-    "login": (signing_in.InvalidCredentials, signing_in.EmailUnverified, signing_in.UserSuspended),
+    "login": (signing_in.InvalidCredentials, signing_in.EmailUnverified, signing_in.UserSuspended, TooManyAttempts),
     "refresh": (signing_in.RefreshRefused, Unauthenticated),
     "logout": (),
     "logout_all": (),

@@ -34,7 +34,21 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     expires_in: int
     """Seconds the access token is good for."""
     refresh_token: str
+    device_token: str
+    """Sent with the next sign-in from this device, it tells that the device is known."""
     token_type: str = "Bearer"  # noqa: S105  # the scheme's name
+
+
+class SignIn(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of a new session; or that a second factor is asked for, and the token to show it with."""
+
+    access_token: str = ""
+    expires_in: int = 0
+    refresh_token: str = ""
+    device_token: str = ""
+    token_type: str = ""
+    mfa_required: bool = False
+    mfa_token: str = ""
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -633,3 +647,28 @@ class WrittenMail(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     text: str
     html: str
+
+
+class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str | None
+    address: str | None
+    agent: str | None
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    current: bool
+
+
+class SecondFactorView(msgspec.Struct, frozen=True, kw_only=True):
+    enabled_at: datetime | None
+    recovery_codes_left: int
+
+
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
+    secret: str
+    uri: str
+
+
+class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True):
+    recovery_codes: list[str]

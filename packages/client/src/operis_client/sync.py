@@ -19,6 +19,7 @@ from operis_client.models import (
     AdminRequest,
     ApiKey,
     AuditRow,
+    Enrolment,
     ExplainedRequest,
     InvitationView,
     LedgerVerification,
@@ -37,9 +38,13 @@ from operis_client.models import (
     PriceImport,
     PriceTier,
     Ready,
+    RecoveryCodes,
     Request,
     Reversal,
+    SecondFactorView,
     SentInvitation,
+    SessionView,
+    SignIn,
     Tokens,
     Upstream,
     UpstreamTest,
@@ -134,15 +139,39 @@ class Operis:
             content=transport.body(current_password=current_password, new_password=new_password),
         )
 
-    def login(self, *, email: str, password: str) -> Tokens:
+    def login(self, *, email: str, password: str, device_token: str | None = None) -> SignIn:
+        """Sign in. Where `mfa_required` is said, `verify_second_factor` finishes it."""
         return self._call(
-            "POST", "/api/v1/auth/login", Tokens, content=transport.body(email=email, password=password)
+            "POST",
+            "/api/v1/auth/login",
+            SignIn,
+            content=transport.body(email=email, password=password, device_token=device_token),
+        )
+
+    def verify_second_factor(self, *, mfa_token: str, code: str, device_token: str | None = None) -> Tokens:
+        return self._call(
+            "POST",
+            "/api/v1/auth/mfa/verify",
+            Tokens,
+            content=transport.body(mfa_token=mfa_token, code=code, device_token=device_token),
+        )
+
+    def step_up(self, *, password: str | None = None, code: str | None = None) -> None:
+        """Show once more who one is: a code where there is a second factor, else the password."""
+        self._call(
+            "POST", "/api/v1/auth/step-up", type(None), content=transport.body(password=password, code=code)
         )
 
     def refresh(self, *, refresh_token: str) -> Tokens:
         return self._call(
             "POST", "/api/v1/auth/refresh", Tokens, content=transport.body(refresh_token=refresh_token)
         )
+
+    def confirm_address(self, *, token: str) -> None:
+        self._call("POST", "/api/v1/auth/address/confirm", type(None), content=transport.body(token=token))
+
+    def undo_address(self, *, token: str) -> None:
+        self._call("POST", "/api/v1/auth/address/undo", type(None), content=transport.body(token=token))
 
     def logout(self, *, refresh_token: str | None = None) -> None:
         self._call("POST", "/api/v1/auth/logout", type(None), content=transport.body(refresh_token=refresh_token))
@@ -165,6 +194,42 @@ class Operis:
         return self._call(
             "PATCH", "/api/v1/me", Me, content=transport.body(name=name, locale=locale, time_zone=time_zone)
         )
+
+    def change_address(self, *, email: str) -> None:
+        """Ask for another address: a link goes there."""
+        self._call("POST", "/api/v1/me/address", type(None), content=transport.body(email=email))
+
+    def list_sessions(self, *, limit: int | None = None, after: str | None = None) -> Page[SessionView]:
+        return self._call(
+            "GET", "/api/v1/me/sessions", Page[SessionView], params=transport.query(limit=limit, after=after)
+        )
+
+    def name_session(self, session_id: str, *, name: str) -> SessionView:
+        return self._call(
+            "PATCH", f"/api/v1/me/sessions/{session_id}", SessionView, content=transport.body(name=name)
+        )
+
+    def end_session(self, session_id: str) -> None:
+        self._call("DELETE", f"/api/v1/me/sessions/{session_id}", type(None))
+
+    def end_other_sessions(self) -> None:
+        self._call("DELETE", "/api/v1/me/sessions", type(None))
+
+    def get_second_factor(self) -> SecondFactorView:
+        return self._call("GET", "/api/v1/me/mfa", SecondFactorView)
+
+    def enrol_second_factor(self) -> Enrolment:
+        """Return a secret for an authenticator; it counts once `confirm_second_factor` got a code of it."""
+        return self._call("POST", "/api/v1/me/mfa/totp", Enrolment)
+
+    def confirm_second_factor(self, *, code: str) -> RecoveryCodes:
+        return self._call("POST", "/api/v1/me/mfa/totp/confirm", RecoveryCodes, content=transport.body(code=code))
+
+    def remove_second_factor(self) -> None:
+        self._call("DELETE", "/api/v1/me/mfa/totp", type(None))
+
+    def replace_recovery_codes(self) -> RecoveryCodes:
+        return self._call("POST", "/api/v1/me/mfa/recovery-codes", RecoveryCodes)
 
     # -- development
 

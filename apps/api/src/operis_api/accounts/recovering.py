@@ -50,7 +50,7 @@ async def set_password(
     """Store the new password, end all sessions but one, void what was mailed before, and tell the user."""
     user.password_hash = password_hash
     await end_all_sessions(session, user.id, "password_changed", but=but_session)
-    await void_links(session, user.id, "reset_password", "confirm_address", "verify_email")
+    await void_links(session, user.id, "reset_password", "confirm_address", "verify_email", "second_factor")
     notify(session, outbox, user, "password_changed", origin, path="/forgot-password")
 
 

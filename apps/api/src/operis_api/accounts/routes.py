@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from operis_api.access.identity import Identity
 from operis_api.accounts.addresses import check_address, check_domain
 from operis_api.accounts.errors import EmailTaken, RegistrationClosed
+from operis_api.accounts.readdressing import ask_for_address, confirm_address, undo_address
 from operis_api.accounts.recovering import reset_password, send_reset, set_password
 from operis_api.accounts.registering import (
     Applicant,
@@ -47,7 +48,10 @@ from operis_api.kit.pacing import paced
 from operis_api.kit.sessions import Sessions
 from operis_api.mail.outbox import Outbox
 from operis_api.settings import Settings
-from operis_api.signing_in.sessions import check_credentials, find_user
+from operis_api.signing_in.devices import ADDRESS_CHARACTERS_MAX, tries_of_account
+from operis_api.signing_in.sessions import check_credentials, find_user, require_fresh
+from operis_api.throttling.policies import LINK, MAIL_ADDRESS, MAIL_NETWORK, PROOF, SIGN_UP
+from operis_api.throttling.throttles import Throttles, Try, network_of
 from operis_db import people
 
 REGISTER_STEP_SECONDS = 0.25
@@ -64,6 +68,7 @@ async def register(request: AnyRequest, state: State, data: JSONBody[RegisterBod
     settings = cast("Settings", state["settings"])
     if settings.registration != "open":
         raise RegistrationClosed("Ask the operator for an account.")
+    await _take(request, state, Try(SIGN_UP, _network(request)))
     check_domain(data.email.strip(), settings.registration_domains)
     if not settings.production:
         return await _register(request, state, data)
@@ -122,6 +127,7 @@ def _pretend(applicant: Applicant) -> Me:
 @post("/verify-email", opt={"public": True}, status_code=204, operation_id="verify_email")
 async def verify_email(request: AnyRequest, state: State, session: AsyncSession, data: JSONBody[TokenBody]) -> None:
     """Prove the address with the token that was mailed to it; the welcome grant follows."""
+    await _take(request, state, Try(LINK, _network(request)))
     user = await verify_address(session, data.token, claim_key=_claim_key(state))
     record_event(session, origin_of(request, user.id), action="user.verify_email", target=("user", user.id))
 
@@ -129,6 +135,7 @@ async def verify_email(request: AnyRequest, state: State, session: AsyncSession,
 @post("/verify-email/resend", opt={"public": True}, status_code=204, operation_id="resend_verification")
 async def resend_verification(request: AnyRequest, state: State, data: JSONBody[AddressBody]) -> None:
     """Mail the link once more, where the address waits for it; the answer does not tell."""
+    await _take_mail(request, state, data.email)
     async with paced(MAIL_STEP_SECONDS), _sessions(state).begin() as session:
         user = await find_user(session, check_address(data.email))
         if user is not None and user.email_verified_at is None and user.status == "active":
@@ -139,6 +146,7 @@ async def resend_verification(request: AnyRequest, state: State, data: JSONBody[
 @post("/password/forgot", opt={"public": True}, status_code=204, operation_id="forgot_password")
 async def forgot_password(request: AnyRequest, state: State, data: JSONBody[AddressBody]) -> None:
     """Mail a link to set a new password, where the address has an account; the answer does not tell."""
+    await _take_mail(request, state, data.email)
     async with paced(MAIL_STEP_SECONDS), _sessions(state).begin() as session:
         user = await find_user(session, check_address(data.email))
         if user is not None and user.status == "active":
@@ -149,6 +157,7 @@ async def forgot_password(request: AnyRequest, state: State, data: JSONBody[Addr
 @post("/password/reset", opt={"public": True}, status_code=204, operation_id="reset_password")
 async def reset_forgotten_password(request: AnyRequest, state: State, data: JSONBody[ResetPasswordBody]) -> None:
     """Set a new password with the token that was mailed. All sessions end."""
+    await _take(request, state, Try(LINK, _network(request)))
     async with _sessions(state)() as session:
         link = await read_link(session, data.token, purpose="reset_password")
         user = await session.get_one(people.User, link.user_id)
@@ -159,14 +168,18 @@ async def reset_forgotten_password(request: AnyRequest, state: State, data: JSON
             session, _outbox(state), data.token, password_hash=hashed, origin=origin, claim_key=_claim_key(state)
         )
         record_event(session, origin, action="password.reset", target=("user", user.id))
+    await _throttles(state).forgive(*tries_of_account(user.email, origin.address))
 
 
 @post("/password/change", opt={"permission": "own"}, status_code=204, operation_id="change_password")
 async def change_password(identity: Identity, state: State, data: JSONBody[ChangePasswordBody]) -> None:
     """Change the password, given the current one. All other sessions end."""
+    one = Try(PROOF, str(identity.user_id))
+    await _throttles(state).take(identity.origin.address, one)
     async with _sessions(state)() as session:
         user = await session.get_one(people.User, identity.user_id)
     await check_credentials(user, data.current_password)
+    await _throttles(state).forgive(one)
     hashed = await hash_password(data.new_password, email=user.email, name=user.name)
     async with _sessions(state).begin() as session:
         locked = await session.get_one(people.User, identity.user_id, with_for_update=True)
@@ -242,6 +255,24 @@ def _user(row: people.User) -> User:
     )
 
 
+async def _take(request: AnyRequest, state: State, *tries: Try) -> None:
+    await _throttles(state).take(origin_of(request).address, *tries)
+
+
+async def _take_mail(request: AnyRequest, state: State, email: str) -> None:
+    """Count a mail that somebody asks for: to this address, and from this network."""
+    to = email.strip().lower()[:ADDRESS_CHARACTERS_MAX]
+    await _take(request, state, Try(MAIL_ADDRESS, to), Try(MAIL_NETWORK, _network(request)))
+
+
+def _network(request: AnyRequest) -> str:
+    return network_of(origin_of(request).address)
+
+
+def _throttles(state: State) -> Throttles:
+    return cast("Throttles", state["throttles"])
+
+
 def _sessions(state: State) -> Sessions:
     return cast("Sessions", state["sessions"])
 
@@ -254,6 +285,39 @@ def _claim_key(state: State) -> bytes:
     return cast("bytes", state["claim_key"])
 
 
+@post("/me/address", opt={"permission": "own"}, status_code=204, operation_id="change_address")
+async def change_address(identity: Identity, state: State, data: JSONBody[AddressBody]) -> None:
+    """Ask for another address: a link goes there. Asks for a recent proof of who one is."""
+    address = check_address(data.email)
+    await _throttles(state).take(
+        identity.origin.address, Try(MAIL_ADDRESS, address.lower()), Try(MAIL_ADDRESS, str(identity.user_id))
+    )
+    async with paced(MAIL_STEP_SECONDS), _sessions(state).begin() as session:
+        await require_fresh(session, identity.session_id)
+        user = await session.get_one(people.User, identity.user_id, with_for_update=True)
+        await ask_for_address(session, _outbox(state), user, address)
+        record_event(session, identity.origin, action="user.ask_for_address", target=("user", user.id))
+
+
+@post("/address/confirm", opt={"public": True}, status_code=204, operation_id="confirm_address")
+async def confirm_new_address(request: AnyRequest, state: State, data: JSONBody[TokenBody]) -> None:
+    """Make the address that the token was mailed to the account's. The old one is told, and can undo it for a week."""
+    await _take(request, state, Try(LINK, _network(request)))
+    origin = origin_of(request)
+    async with _sessions(state).begin() as session:
+        user = await confirm_address(session, _outbox(state), data.token, origin=origin)
+        record_event(session, origin_of(request, user.id), action="user.change_address", target=("user", user.id))
+
+
+@post("/address/undo", opt={"public": True}, status_code=204, operation_id="undo_address")
+async def undo_new_address(request: AnyRequest, state: State, data: JSONBody[TokenBody]) -> None:
+    """Give the account its old address back: ends all sessions, and mails a link to set a new password."""
+    await _take(request, state, Try(LINK, _network(request)))
+    async with _sessions(state).begin() as session:
+        user = await undo_address(session, _outbox(state), data.token)
+        record_event(session, origin_of(request, user.id), action="user.undo_address", target=("user", user.id))
+
+
 auth_router = Router(
     "/auth",
     route_handlers=[
@@ -263,7 +327,9 @@ auth_router = Router(
         forgot_password,
         reset_forgotten_password,
         change_password,
+        confirm_new_address,
+        undo_new_address,
     ],
     tags=["sign-in"],
 )
-me_router = Router("/", route_handlers=[get_me, update_me], tags=["me"])
+me_router = Router("/", route_handlers=[get_me, update_me, change_address], tags=["me"])

@@ -9,3 +9,15 @@ class WeakPassword(DomainError):
 
 class LinkRefused(DomainError):
     status, code, title = 400, "invalid_link", "This link was used, has expired, or was replaced by a newer one."
+
+
+class InvalidCode(DomainError):
+    status, code, title = 401, "invalid_code", "This code is wrong, too old, or was used before."
+
+
+class SecondFactorEnabled(DomainError):
+    status, code, title = 409, "second_factor_enabled", "The second factor is on already."
+
+
+class SecondFactorMissing(DomainError):
+    status, code, title = 409, "second_factor_missing", "There is no second factor to do this with."

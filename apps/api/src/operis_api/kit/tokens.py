@@ -16,6 +16,7 @@ ISSUER = "operis"
 AUDIENCE = "operis-api"
 ACCESS_SECONDS = 600
 _REFRESH_PREFIX = "op-rt-"
+_DEVICE_PREFIX = "op-dt-"
 
 
 class Unauthenticated(DomainError):
@@ -85,6 +86,23 @@ class TokenSigner:
         if not genuine or not text.startswith(_REFRESH_PREFIX):
             raise Unauthenticated("The refresh token is not valid.")
         return session_id, generation
+
+    def issue_device(self, user_id: UUID, device_id: UUID) -> str:
+        """Return what a device shows at the next sign-in of that user. It opens nothing."""
+        return f"{_DEVICE_PREFIX}{user_id.hex}.{device_id.hex}.{self._device_mac(user_id, device_id)}"
+
+    def read_device(self, text: str) -> tuple[UUID, UUID] | None:
+        """Return user and device of a device token that this key made; None for anything else."""
+        parts = text.removeprefix(_DEVICE_PREFIX).split(".")
+        try:
+            user_id, device_id = UUID(hex=parts[0]), UUID(hex=parts[1])
+            genuine = len(parts) == 3 and hmac.compare_digest(parts[2], self._device_mac(user_id, device_id))
+        except (ValueError, IndexError, TypeError):
+            return None
+        return (user_id, device_id) if genuine and text.startswith(_DEVICE_PREFIX) else None
+
+    def _device_mac(self, user_id: UUID, device_id: UUID) -> str:
+        return hmac.digest(self._refresh_key, f"device/{user_id}/{device_id}".encode(), hashlib.sha256).hex()
 
     def _mac(self, session_id: UUID, generation: int) -> str:
         return hmac.digest(self._refresh_key, f"{session_id}.{generation}".encode(), hashlib.sha256).hex()

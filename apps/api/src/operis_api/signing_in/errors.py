@@ -17,3 +17,7 @@ class UserSuspended(DomainError):
 
 class RefreshRefused(DomainError):
     status, code, title = 401, "invalid_refresh_token", "The session has ended; sign in again."
+
+
+class StepUpRequired(DomainError):
+    status, code, title = 403, "step_up_required", "Show once more who you are."

@@ -1,4 +1,7 @@
-"""Wire shapes of signing in and out."""
+"""Wire shapes of signing in and out, sessions and second factors."""
+
+from datetime import datetime
+from uuid import UUID
 
 import msgspec
 
@@ -6,6 +9,18 @@ import msgspec
 class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email: str
     password: str
+    device_token: str | None = None
+
+
+class MfaBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    mfa_token: str
+    code: str
+    device_token: str | None = None
+
+
+class StepUpBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    password: str | None = None
+    code: str | None = None
 
 
 class RefreshBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -14,3 +29,48 @@ class RefreshBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class LogoutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refresh_token: str | None = None
+
+
+class NameSessionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+
+
+class CodeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    code: str
+
+
+class SignIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens of a new session; or that a second factor is asked for, and the token to show it with."""
+
+    access_token: str = ""
+    expires_in: int = 0
+    refresh_token: str = ""
+    device_token: str = ""
+    token_type: str = ""
+    mfa_required: bool = False
+    mfa_token: str = ""
+
+
+class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str | None
+    address: str | None
+    agent: str | None
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    current: bool
+
+
+class SecondFactorView(msgspec.Struct, frozen=True, kw_only=True):
+    enabled_at: datetime | None
+    recovery_codes_left: int
+
+
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
+    secret: str
+    uri: str
+
+
+class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True):
+    recovery_codes: list[str]
