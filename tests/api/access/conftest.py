@@ -62,4 +62,5 @@ async def belongings(api: Api, admin: AsyncOperis, stranger: Account) -> dict[st
         "organization_id": stranger.organization_id,
         "user_id": stranger.user_id,
         "invitation_id": invited.invitation.id,
+        "session_id": (await stranger.client.list_sessions()).items[0].id,
     }
