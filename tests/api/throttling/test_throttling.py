@@ -160,9 +160,16 @@ async def test_made_up_links_are_throttled(production: Api) -> None:
 
 
 async def test_in_development_loopback_may_try_two_hundred_times_a_minute(api: Api) -> None:
-    email = new_email()
-    answers = await asyncio.gather(*(guess(api, email, "127.0.0.1") for _ in range(200)))
-    assert {answer.status_code for answer in answers} == {401}
+    email, waiting = new_email(), list(range(200))
+
+    async def guess_on() -> set[int]:
+        found = set[int]()
+        while waiting:
+            waiting.pop()
+            found.add((await guess(api, email, "127.0.0.1")).status_code)
+        return found
+
+    assert await asyncio.gather(*(guess_on() for _ in range(8))) == [{401}] * 8
 
 
 async def test_a_refused_sign_in_is_in_the_audit_log_and_the_log(production: Api, mail_server: MailServer) -> None:
