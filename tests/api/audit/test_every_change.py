@@ -1,14 +1,17 @@
 """Every route that changes something writes exactly one row of the audit log. A new one needs its line in CHANGES."""
 
 import asyncio
+import base64
 import json
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from operis_api.credentials.totp import STEP_SECONDS, code_at
 from operis_client import AsyncOperis
 from tests.factories import PASSWORD, Account, join, mint, new_email, set_balance, share, sign_up, token_of
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream
@@ -128,6 +131,99 @@ async def verify_email(stage: Stage) -> Change:
 
 async def mailed_token(stage: Stage, email: str, subject: str) -> str:
     return token_in((await read_mail(stage.api, email, subject)).text)
+
+
+@change
+async def change_address(stage: Stage) -> Change:
+    return Change((await sign_up(stage.api)).client.token, body={"email": new_email()})
+
+
+@change
+async def confirm_address(stage: Stage) -> Change:
+    _, token = await moving(stage)
+    return Change(None, body={"token": token})
+
+
+@change
+async def undo_address(stage: Stage) -> Change:
+    ada, token = await moving(stage)
+    await stage.api.client().confirm_address(token=token)
+    changed = "The address of your account was changed"
+    return Change(None, body={"token": await mailed_token(stage, ada.email, changed)})
+
+
+async def moving(stage: Stage) -> tuple[Account, str]:
+    """Return somebody who asked for a new address, and the token that was mailed there."""
+    ada, new = await sign_up(stage.api), new_email()
+    await ada.client.change_address(email=new)
+    return ada, await mailed_token(stage, new, "Confirm your new address")
+
+
+@change
+async def step_up(stage: Stage) -> Change:
+    return Change((await sign_up(stage.api)).client.token, body={"password": PASSWORD})
+
+
+@change
+async def name_session(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change(ada.client.token, {"session_id": await session_of(ada)}, {"name": "My laptop"})
+
+
+@change
+async def end_session(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change(ada.client.token, {"session_id": await session_of(ada)})
+
+
+@change
+async def end_other_sessions(stage: Stage) -> Change:
+    return Change((await sign_up(stage.api)).client.token)
+
+
+async def session_of(account: Account) -> str:
+    return (await account.client.list_sessions()).items[0].id
+
+
+@change
+async def enrol_second_factor(stage: Stage) -> Change:
+    return Change((await sign_up(stage.api)).client.token)
+
+
+@change
+async def confirm_second_factor(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    enrolment = await ada.client.enrol_second_factor()
+    return Change(ada.client.token, body={"code": code_of(enrolment.secret)})
+
+
+@change
+async def verify_second_factor(stage: Stage) -> Change:
+    ada, codes = await guarded(stage)
+    asked = await stage.api.client().login(email=ada.email, password=PASSWORD)
+    return Change(None, body={"mfa_token": asked.mfa_token, "code": codes[0]})
+
+
+@change
+async def remove_second_factor(stage: Stage) -> Change:
+    return Change((await guarded(stage))[0].client.token)
+
+
+@change
+async def replace_recovery_codes(stage: Stage) -> Change:
+    return Change((await guarded(stage))[0].client.token)
+
+
+async def guarded(stage: Stage) -> tuple[Account, list[str]]:
+    """Return somebody with a second factor, and the recovery codes."""
+    ada = await sign_up(stage.api)
+    enrolment = await ada.client.enrol_second_factor()
+    return ada, (await ada.client.confirm_second_factor(code=code_of(enrolment.secret))).recovery_codes
+
+
+def code_of(shown: str) -> str:
+    secret = base64.b32decode(shown + "=" * (-len(shown) % 8))
+    return code_at(secret, int(time.time()) // STEP_SECONDS)
 
 
 @change
