@@ -86,9 +86,7 @@ async def check_code(
 
 async def replace_recovery_codes(session: AsyncSession, safe: Safe, user_id: UUID) -> list[str]:
     """Return ten new recovery codes; the old ones are void."""
-    codes = [
-        "".join(secrets.choice(_RECOVERY_ALPHABET) for _ in range(_RECOVERY_CHARACTERS)) for _ in range(RECOVERY_CODES)
-    ]
+    codes = [_make_recovery_code() for _ in range(RECOVERY_CODES)]
     await session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     session.add_all(RecoveryCode(user_id=user_id, code_hash=_hash(safe, user_id, code)) for code in codes)
     half = _RECOVERY_CHARACTERS // 2

@@ -108,6 +108,7 @@ async def show_again(identity: Identity, state: State, data: JSONBody[StepUpBody
     """Show once more who one is, for what asks for a recent proof: a code where there is a second factor, else the
     password.
     """
+    assert identity.session_id is not None, "no scope opens this to keys"
     sessions, one = _sessions(state), Try(PROOF, str(identity.user_id))
     await _throttles(state).take(identity.origin.address, one)
     async with sessions() as session:
