@@ -41,6 +41,7 @@ from operis_api.keys.authentication import KeyRing
 from operis_api.keys.leaks import routes as leaks
 from operis_api.keys.secret import Peppers
 from operis_api.keys.uses import KeyUses
+from operis_api.kit.browsers import Browsers
 from operis_api.kit.crashing import arm_crash
 from operis_api.kit.encryption import Vault
 from operis_api.kit.listening import listen
@@ -98,7 +99,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     chosen = settings or read_settings()
     configure_logging(production=chosen.production)
     return Edge(
-        create_litestar(chosen),
+        Browsers(create_litestar(chosen), origins=chosen.cors_origins),
         trusted_proxies=chosen.trusted_proxies,
         https=chosen.public_api_url.startswith("https://"),
     )

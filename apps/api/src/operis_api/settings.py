@@ -73,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """For drills: the place where this process dies, and on which visit."""
     trusted_proxies: tuple[Network, ...] = ()
     upstream_allowed_networks: tuple[Network, ...] = ()
+    cors_origins: frozenset[str] = frozenset()
+    """Whose pages may call /v1 from a browser."""
     upstream_connect_seconds: int = 10
     upstream_answer_seconds: int = 300
     """For the first byte of an answer that is not streamed."""
@@ -147,6 +149,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             *_networks(environ, "OPERIS_UPSTREAM_ALLOWED_NETWORKS"),
             *(() if production else LOOPBACK),
         ),
+        cors_origins=_origins(environ, "OPERIS_CORS_ORIGINS"),
         upstream_connect_seconds=_integer(environ, "OPERIS_UPSTREAM_CONNECT_SECONDS", 10, 1, 600),
         upstream_answer_seconds=_integer(environ, "OPERIS_UPSTREAM_ANSWER_SECONDS", 300, 1, 3600),
         upstream_idle_seconds=_integer(environ, "OPERIS_UPSTREAM_IDLE_SECONDS", 120, 1, 3600),
@@ -274,6 +277,14 @@ def _is_origin(url: str) -> bool:
         return False
     bare = url == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc and " " not in parts.netloc
     return named and bare and parts.scheme in {"http", "https"}
+
+
+def _origins(environ: Mapping[str, str], name: str) -> frozenset[str]:
+    origins = [word.strip() for word in (environ.get(name) or "").split(",") if word.strip()]
+    for origin in origins:
+        if not _is_origin(origin):
+            raise SettingError(f"{name} holds {origin!r}; write scheme and host alone, like https://app.example.com.")
+    return frozenset(origins)
 
 
 def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:

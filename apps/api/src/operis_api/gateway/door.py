@@ -137,7 +137,11 @@ class Door:
 def answer_gateway_error(request: AnyRequest, error: DomainError) -> Response[bytes]:
     """Answer a refusal under /v1 where the framework has the request in hand."""
     path = request.url.path
-    dialect = ANTHROPIC if path == "/v1/messages" or path.startswith("/v1/messages/") else OPENAI
+    dialect = (
+        ANTHROPIC
+        if path == "/v1/messages" or path.startswith("/v1/messages/") or "anthropic-version" in request.headers
+        else OPENAI
+    )
     request_id, headers = request_id_of(request), retry_headers(error)
     if dialect.request_id_header:
         headers[dialect.request_id_header] = request_id

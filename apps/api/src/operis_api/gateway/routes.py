@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from litestar import Request, asgi, get
+from litestar import Request, Response, asgi, get
 from litestar.datastructures import State
 from litestar.params import FromPath
 from litestar.types import HTTPScope, Receive, Scope, Send
@@ -151,6 +151,23 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     object: str = "list"
 
 
+class AnthropicModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as Anthropic lists it."""
+
+    id: str
+    display_name: str
+    created_at: datetime
+    type: str = "model"
+
+
+class AnthropicModelList(msgspec.Struct, frozen=True, kw_only=True):
+    data: list[AnthropicModel]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool = False
+    """Never: they all are in one answer."""
+
+
 class CallingKey(Limits, frozen=True, kw_only=True):
     """What a key may know of itself. Money in credits."""
 
@@ -174,11 +191,20 @@ _OPTIONS = {"public": True}
 
 
 @get("/v1/models", opt=_OPTIONS, tags=["gateway"], operation_id="list_gateway_models")
-async def list_gateway_models(request: AnyRequest, state: State) -> ModelList:
-    """List the models the credential may call, in OpenAI's form."""
+async def list_gateway_models(request: AnyRequest, state: State) -> Response[ModelList]:
+    """List the models the credential may call, in OpenAI's form; with `anthropic-version`, in Anthropic's."""
     caller = await _authenticate(request, state, "models")
     catalog = await _fresh_catalog(state)
-    return ModelList(data=[_model_object(offer) for offer, _ in catalog.list_offered() if _may_call(caller, offer)])
+    offers = [offer for offer, _ in catalog.list_offered() if _may_call(caller, offer)]
+    if "anthropic-version" in request.headers:
+        ids = [offer.id for offer in offers]
+        listed = AnthropicModelList(
+            data=[_anthropic_model(offer) for offer in offers],
+            first_id=ids[0] if ids else None,
+            last_id=ids[-1] if ids else None,
+        )
+        return cast("Response[ModelList]", Response(listed))
+    return Response(ModelList(data=[_model_object(offer) for offer in offers]))
 
 
 @get(
@@ -187,13 +213,15 @@ async def list_gateway_models(request: AnyRequest, state: State) -> ModelList:
     tags=["gateway"],
     operation_id="get_gateway_model",
 )
-async def get_gateway_model(request: AnyRequest, state: State, model_id: FromPath[str]) -> ModelObject:
-    """Return one model in OpenAI's form."""
+async def get_gateway_model(request: AnyRequest, state: State, model_id: FromPath[str]) -> Response[ModelObject]:
+    """Return one model in OpenAI's form; with `anthropic-version`, in Anthropic's."""
     caller = await _authenticate(request, state, "models")
     wanted = model_id.removeprefix("/")
     for offer, _ in (await _fresh_catalog(state)).list_offered():
         if offer.id == wanted and _may_call(caller, offer):
-            return _model_object(offer)
+            if "anthropic-version" in request.headers:
+                return cast("Response[ModelObject]", Response(_anthropic_model(offer)))
+            return Response(_model_object(offer))
     raise UnknownModel(f"The model {wanted} does not exist.")
 
 
@@ -236,6 +264,10 @@ async def _fresh_catalog(state: State) -> Catalog:
 
 def _may_call(caller: Caller, offer: Offer) -> bool:
     return allows_model(caller.rights.models, offer.id)
+
+
+def _anthropic_model(offer: Offer) -> AnthropicModel:
+    return AnthropicModel(id=offer.id, display_name=offer.name, created_at=offer.created_at)
 
 
 def _model_object(offer: Offer) -> ModelObject:
