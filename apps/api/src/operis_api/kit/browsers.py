@@ -35,8 +35,8 @@ class Browsers:
             await _answer_preflight(dict(http["headers"]), allowance, send)
             return
         head = http["method"] == "HEAD"
-        if head:
-            http["method"] = "GET"
+        if head:  # a copy: the server must go on knowing that it sends no body
+            http = cast("HTTPScope", {**http, "method": "GET"})
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start" and allowance:
@@ -45,7 +45,7 @@ class Browsers:
                 message["body"] = b""
             await send(message)
 
-        await self._app(scope, receive, send_on if head or allowance else send)
+        await self._app(http, receive, send_on if head or allowance else send)
 
     def _allowance(self, scope: HTTPScope) -> Headers:
         """Return the headers that allow the request's origin to read the answer; none where it may not."""
