@@ -54,7 +54,7 @@ class Browsers:
         origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
         if origin not in self._origins:
             return []
-        return [(b"access-control-allow-origin", cast("bytes", origin)), (b"vary", b"Origin")]
+        return [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
 
 
 async def _answer_preflight(asked: dict[bytes, bytes], allowance: Headers, send: Send) -> None:
