@@ -107,8 +107,8 @@ class Api:
         return await asyncio.wait_for(self.process.wait(), 60)
 
 
-async def make_database(postgres: EmbeddedPostgres) -> Database:
-    """Make a database by the migrations, with its first administrator."""
+async def make_database(postgres: EmbeddedPostgres, **settings: str) -> Database:
+    """Make a database by the migrations, with its first administrator; of a platform with these settings."""
     name = f"test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(postgres.owner_url("postgres"))
     await connection.execute(f"CREATE DATABASE {name}")
@@ -119,9 +119,9 @@ async def make_database(postgres: EmbeddedPostgres) -> Database:
         superuser_url=with_database(postgres.superuser_url(), name),
     )
     with tempfile.TemporaryDirectory() as home:
-        settings = read_settings(environment(database, Path(home), 3001))
-        await upgrade(settings)
-        await create_admin(settings, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+        found = read_settings(environment(database, Path(home), 3001, **settings))
+        await upgrade(found)
+        await create_admin(found, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
     return database
 
 

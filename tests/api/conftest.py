@@ -37,7 +37,8 @@ async def production_settings(mail_server: MailServer) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 async def production(postgres: EmbeddedPostgres, production_settings: dict[str, str]) -> AsyncGenerator[Api]:
-    async with run_api(await make_database(postgres), **production_settings) as running:
+    database = await make_database(postgres, OPERIS_SECRET_KEY=production_settings["OPERIS_SECRET_KEY"])
+    async with run_api(database, **production_settings) as running:
         running.http.event_hooks["request"].append(come_from_elsewhere)
         yield running
 

@@ -28,7 +28,7 @@ async def make_actor(api: Api, role: str) -> Actor:
     """Return somebody new who has that role: in an organization of others, or on the platform."""
     if role in OPERATOR_ROLES:
         operator = await sign_up(api)
-        await api.database.fetch("UPDATE users SET role = $1 WHERE id = $2::uuid", role, operator.user_id)
+        await (await api.admin()).grant_role(operator.user_id, role=role, reason="for a test")
         return Actor(operator.client.token or "", operator.organization_id, "owner", role)
     owner = await share(await sign_up(api))
     person = owner if role == "owner" else await join(api, owner, role)

@@ -373,6 +373,18 @@ async def update_user(stage: Stage) -> Change:
 
 
 @change
+async def grant_role(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change(stage.admin.token, {"user_id": ada.user_id}, {"role": "support", "reason": "Joined the team"})
+
+
+@change
+async def sign_out_user(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change(stage.admin.token, {"user_id": ada.user_id}, {"reason": "A lost laptop"})
+
+
+@change
 async def adjust_wallet(stage: Stage) -> Change:
     return Change(stage.admin.token, stage.shared, {"amount": "1", "reason": "A gift"})
 

@@ -10,7 +10,21 @@ from operis_api.kit.ids import new_id
 from operis_api.mail.composing import LOCALES, compose, read_words
 
 FACTS = {
-    name: f"<{name}>" for name in ("name", "hours", "minutes", "days", "moment", "origin", "address", "left", "link")
+    name: f"<{name}>"
+    for name in (
+        "name",
+        "hours",
+        "minutes",
+        "days",
+        "moment",
+        "origin",
+        "address",
+        "left",
+        "link",
+        "inviter",
+        "organization",
+        "role",
+    )
 }
 
 

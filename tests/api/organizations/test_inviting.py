@@ -6,6 +6,7 @@ import pytest
 
 from operis_client import ApiError
 from tests.factories import Account, join, new_email, share, sign_up, token_of
+from tests.reading_mail import read_mail, token_in
 from tests.refusing import refused
 from tests.running import Api
 
@@ -112,6 +113,15 @@ async def test_tokens_are_stored_as_hashes_and_never_listed(api: Api, ada: Accou
     rows = await api.database.fetch("SELECT i::text AS row FROM invitations i")
     assert all(token_of(sent) not in row["row"] for row in rows)
     assert token_of(sent) not in str((await shared.client.list_invitations(shared.organization_id)).items)
+
+
+async def test_the_mail_names_who_invites_whereto_and_has_the_link(api: Api, ada: Account) -> None:
+    shared = await share(ada, name="Analytical <b>Engines</b>")
+    email = new_email()
+    sent = await shared.client.invite_member(shared.organization_id, email=email, role="developer")
+    mail = await read_mail(api, email, "Ada Lovelace invites you to Analytical <b>Engines</b>")
+    assert token_in(mail.text) == token_of(sent)
+    assert "<b>Engines" not in mail.html
 
 
 async def test_production_leaves_the_link_to_the_mail(production: Api) -> None:

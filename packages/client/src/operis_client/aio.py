@@ -21,6 +21,7 @@ from operis_client.models import (
     AuditRow,
     Enrolment,
     ExplainedRequest,
+    GrantedRole,
     InvitationView,
     LedgerVerification,
     Me,
@@ -578,6 +579,21 @@ class AsyncOperis:
             f"/api/v1/admin/users/{user_id}",
             UserRow,
             content=transport.body(status=status, email_verified=email_verified, reason=reason),
+        )
+
+    async def grant_role(self, user_id: str, *, role: str, reason: str) -> GrantedRole:
+        """Give a user a role on the platform; `user` takes it away."""
+        return await self._call(
+            "PUT",
+            f"/api/v1/admin/users/{user_id}/role",
+            GrantedRole,
+            content=transport.body(role=role, reason=reason),
+        )
+
+    async def sign_out_user(self, user_id: str, *, reason: str) -> None:
+        """End all of a user's sessions; API keys stay."""
+        await self._call(
+            "POST", f"/api/v1/admin/users/{user_id}/sign-out", type(None), content=transport.body(reason=reason)
         )
 
     async def list_audit(

@@ -405,6 +405,11 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     last_seen_at: datetime | None
 
 
+class GrantedRole(msgspec.Struct, frozen=True, kw_only=True):
+    user_id: str
+    role: UserRole
+
+
 class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
     posting_id: str
     amount: str

@@ -38,6 +38,7 @@ OF_OPERATORS: dict[str, frozenset[str]] = {
         "admin.users.edit": "superadmin support",
         "admin.keys.view": "superadmin support finance read-only",
         "admin.keys.edit": "superadmin support",
+        "admin.users.grant": "superadmin",
         "admin.wallets.view": "superadmin support finance read-only",
         "admin.wallets.adjust": "superadmin finance",
         "admin.requests.view": "superadmin support finance read-only",

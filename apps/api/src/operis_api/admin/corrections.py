@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
 from operis_api.admin.schemas import Reversal, ReverseBody
-from operis_api.admin.users import clean_reason
+from operis_api.admin.wording import clean_reason
 from operis_api.audit.recording import record_event
 from operis_api.kit.encryption import Vault
 from operis_api.kit.idempotency import IdempotencyKey, Replay, read_body

@@ -19,5 +19,9 @@ class ImportChanged(DomainError):
     status, code, title = 409, "import_changed", "This is not the import that was reviewed."
 
 
+class LastSuperadmin(DomainError):
+    status, code, title = 409, "last_superadmin", "The platform always has a superadmin."
+
+
 class NotYourself(DomainError):
     status, code, title = 409, "not_yourself", "You cannot do this to your own account."

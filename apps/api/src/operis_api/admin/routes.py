@@ -9,6 +9,7 @@ from operis_api.admin import (
     keys,
     models,
     multipliers,
+    operators,
     overview,
     plans,
     prices,
@@ -21,6 +22,7 @@ router = Router(
     route_handlers=[
         overview.router,
         users.router,
+        operators.router,
         audit.router,
         keys.router,
         corrections.router,

@@ -36,6 +36,20 @@ class UpdateUserBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     reason: str
 
 
+class GrantRoleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    role: UserRole
+    reason: str
+
+
+class GrantedRole(msgspec.Struct, frozen=True, kw_only=True):
+    user_id: UUID
+    role: UserRole
+
+
+class EndSessionsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: str
+
+
 class AdjustBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     amount: str
     reason: str

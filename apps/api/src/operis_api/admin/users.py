@@ -16,7 +16,9 @@ from operis_api.access.identity import Identity
 from operis_api.accounts.registering import verify_user
 from operis_api.accounts.schemas import UserRole
 from operis_api.admin.errors import NotYourself
+from operis_api.admin.operators import lock_subject, refuse_last
 from operis_api.admin.schemas import AdjustBody, Adjustment, UpdateUserBody, UserRow
+from operis_api.admin.wording import clean_reason
 from operis_api.audit.recording import record_event
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import InvalidField, NotFound
@@ -31,8 +33,6 @@ from operis_api.ledger.schemas import Wallet
 from operis_api.ledger.wallets import Balance, read_balances
 from operis_api.signing_in.sessions import end_all_sessions
 from operis_db.people import ApiKey, Organization, Session, Spending, User
-
-REASON_CHARACTERS_MAX = 500
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -77,9 +77,7 @@ async def update_user(
     reason = clean_reason(data.reason)
     if data.status is UNSET and data.email_verified is UNSET:
         raise InvalidField("status", "send status or email_verified.")
-    user = await session.get(User, user_id, with_for_update=True)
-    if user is None:
-        raise NotFound(f"There is no user {user_id}.")
+    user = await lock_subject(session, identity, user_id)
     before = {"status": user.status, "email_verified": user.email_verified_at is not None}
     if data.status is not UNSET:
         if user_id == identity.user_id:
@@ -87,6 +85,7 @@ async def update_user(
         user.status = data.status
         if data.status == "suspended":
             await end_all_sessions(session, user_id, "suspended")
+            await refuse_last(session)
     if data.email_verified is not UNSET:
         await verify_user(session, user, claim_key=cast("bytes", state["claim_key"]))
     record_event(
@@ -157,13 +156,6 @@ async def adjust(
         wallet=await show_wallet(session, organization_id),
     )
     return cast("Response[Adjustment]", replay.keep(201, answer))
-
-
-def clean_reason(reason: str) -> str:
-    shown = reason.strip()
-    if not 0 < len(shown) <= REASON_CHARACTERS_MAX:
-        raise InvalidField("reason", f"say why in 1 to {REASON_CHARACTERS_MAX} characters.")
-    return shown
 
 
 async def _read_user(session: AsyncSession, user_id: UUID) -> UserRow:

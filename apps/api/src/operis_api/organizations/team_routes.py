@@ -16,7 +16,8 @@ from operis_api.audit.recording import record_event
 from operis_api.kit.lists import After, Limit
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
 from operis_api.limits.fields import limit_facts, set_limits, show_limits
-from operis_api.organizations.inviting import accept, invite, list_invitations, renew, revoke_invitation
+from operis_api.mail.outbox import Outbox
+from operis_api.organizations.inviting import LIFE, accept, invite, list_invitations, renew, revoke_invitation
 from operis_api.organizations.members import (
     Member,
     change_role,
@@ -36,7 +37,7 @@ from operis_api.organizations.schemas import (
     UpdateMemberBody,
 )
 from operis_api.settings import Settings
-from operis_db.people import Invitation, Membership
+from operis_db.people import Invitation, Membership, Organization, User
 
 
 @get("/{organization_id:uuid}/members", opt={"permission": "members.view"}, operation_id="list_members")
@@ -125,7 +126,7 @@ async def invite_one(
         session, organization_id, email=data.email, role=data.role, invited_by=identity.user_id
     )
     _record(session, identity, "invitation.create", invitation, role=invitation.role)
-    return _send(state, invitation, token)
+    return await _send(session, identity, state, invitation, token)
 
 
 @post(
@@ -144,7 +145,7 @@ async def resend(
     """Send an invitation again, with a new link for another week; the old link ends."""
     invitation, token = await renew(session, organization_id, invitation_id)
     _record(session, identity, "invitation.resend", invitation)
-    return _send(state, invitation, token)
+    return await _send(session, identity, state, invitation, token)
 
 
 @delete(
@@ -187,9 +188,25 @@ def _record(session: AsyncSession, identity: Identity, action: str, invitation: 
     )
 
 
-def _send(state: State, invitation: Invitation, token: str) -> SentInvitation:
-    settings = cast("Settings", state["settings"])
-    link = f"{settings.public_dashboard_url}/invitation?token={token}"
+async def _send(
+    session: AsyncSession, identity: Identity, state: State, invitation: Invitation, token: str
+) -> SentInvitation:
+    """Mail the link, in the language of whoever invites."""
+    outbox, settings = cast("Outbox", state["outbox"]), cast("Settings", state["settings"])
+    inviter = await session.get_one(User, identity.user_id)
+    organization = await session.get_one(Organization, invitation.organization_id)
+    link = outbox.link("/invitation", token)
+    outbox.put(
+        session,
+        to=invitation.email,
+        template="invitation",
+        locale=inviter.locale,
+        inviter=inviter.name,
+        organization=organization.name,
+        role=invitation.role,
+        days=str(LIFE.days),
+        link=link,
+    )
     return SentInvitation(invitation=_invitation(invitation), link=None if settings.production else link)
 
 
