@@ -174,7 +174,7 @@ async def test_signing_out_ends_the_session_everywhere(served: Served, browser: 
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", None])
-@pytest.mark.parametrize("route", ["/_auth/callback", "/_auth/logout"])
+@pytest.mark.parametrize("route", ["/_auth/callback", "/_auth/logout", "/_auth/link-used"])
 async def test_the_cookie_routes_refuse_forms_of_other_sites(served: Served, route: str, origin: str | None) -> None:
     headers = {"origin": origin} if origin else {}
     async with httpx.AsyncClient(base_url=served.url, trust_env=False) as stranger:

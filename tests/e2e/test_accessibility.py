@@ -13,6 +13,18 @@ from tests.running import ADMIN_EMAIL, ADMIN_PASSWORD
 pytestmark = pytest.mark.browser
 
 AXE = app_root() / ".web" / "node_modules" / "axe-core" / "axe.min.js"
+VISITORS_PAGES = (
+    "/login",
+    "/register",
+    "/forgot-password",
+    "/verify-email",
+    "/verify-email?token=op-ol-none",
+    "/reset-password",
+    "/reset-password?token=op-ol-none",
+    "/invitation",
+    "/invitation?token=op-in-none",
+    "/no-such-page",
+)
 CUSTOMER_PAGES = ("/", "/keys", "/requests", "/wallet", "/models", "/playground", "/settings")
 OPERATOR_PAGES = ("/admin", "/admin/users", "/admin/requests", "/admin/upstreams", "/admin/models", "/admin/prices")
 SCREENS = [(375, True), (768, False), (1440, False), (1440, True)]
@@ -21,7 +33,7 @@ SCREENS = [(375, True), (768, False), (1440, False), (1440, True)]
 @pytest.mark.parametrize(("width", "dark"), SCREENS)
 def test_the_visitors_pages(width: int, dark: bool, open_tab: OpenTab) -> None:
     page = open_tab(width=width, dark=dark)
-    for path in ("/login", "/register", "/no-such-page"):
+    for path in VISITORS_PAGES:
         page.goto(path)
         _check(page, path)
 

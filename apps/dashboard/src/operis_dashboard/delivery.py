@@ -9,14 +9,18 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from operis_dashboard import runtime
+from operis_dashboard.mailed_links import LINK_PAGES, take_token
 from operis_dashboard.session import read_cookie
 from operis_dashboard.settings import Settings
 
-PUBLIC_PAGES = frozenset({"/login", "/register"})
+ENTRANCES = frozenset({"/login", "/register"})
+"""Pages for those who are not signed in."""
+OPEN_PAGES = LINK_PAGES | {"/forgot-password"}
+"""Pages for everybody."""
 _OWN_PREFIXES = ("/_", "/assets/", "/fonts/", "/healthz", "/ping")
 
 
@@ -46,8 +50,8 @@ class Delivery:
             await send(message)
 
         if _is_page(scope):
-            if target := _page_redirect(scope):
-                await RedirectResponse(target, status_code=303)(scope, receive, send_with_headers)
+            if elsewhere := take_token(path.rstrip("/"), scope["query_string"]) or _elsewhere(scope):
+                await elsewhere(scope, receive, send_with_headers)
                 return
             if not path.endswith("/"):
                 scope = {**scope, "path": f"{path}/", "raw_path": f"{path}/".encode()}
@@ -89,14 +93,19 @@ def _is_page(scope: Scope) -> bool:
     )
 
 
+def _elsewhere(scope: Scope) -> Response | None:
+    """Return the way to where a page's visitor has to go instead; None to show the page."""
+    target = _page_redirect(scope)
+    return RedirectResponse(target, status_code=303) if target else None
+
+
 def _page_redirect(scope: Scope) -> str | None:
-    """Return where a page's visitor has to go instead; None to show the page."""
     path = scope["path"].rstrip("/") or "/"
     cookie = read_cookie(Headers(scope=scope).get("cookie"), runtime.cookie_name())
     signed_in = runtime.sessions().find(cookie) is not None
-    if path in PUBLIC_PAGES:
+    if path in ENTRANCES:
         return "/" if signed_in else None
-    if signed_in:
+    if signed_in or path in OPEN_PAGES:
         return None
     asked = path + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
     return "/login" if asked == "/" else f"/login?next={quote(asked, safe='/')}"

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from operis_client import OperisError
 from operis_dashboard import runtime
+from operis_dashboard.mailed_links import forget_tokens
 from operis_dashboard.session import SESSION_SECONDS_MAX
 
 _FORM_BYTES_MAX = 4096
@@ -52,6 +53,15 @@ async def sign_out(request: Request) -> Response:
     return response
 
 
+async def forget_link(request: Request) -> Response:
+    """Drop the tokens of mailed links from the browser: one of them was used."""
+    if refusal := _refuse_foreign(request):
+        return refusal
+    response = Response(status_code=204)
+    forget_tokens(response)
+    return response
+
+
 async def no_script(_request: Request) -> Response:
     """Where a form with a password lands when it is sent before its page is ready: nothing is read."""
     return RedirectResponse("/login", status_code=303)
@@ -66,6 +76,7 @@ def doors() -> Starlette:
         routes=[
             Route("/_auth/callback", redeem_ticket, methods=["POST"]),
             Route("/_auth/logout", sign_out, methods=["POST"]),
+            Route("/_auth/link-used", forget_link, methods=["POST"]),
             Route("/_auth/nojs", no_script, methods=["POST"]),
             Route("/healthz", health, methods=["GET"]),
         ]

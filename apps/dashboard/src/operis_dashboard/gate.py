@@ -37,6 +37,14 @@ PUBLIC = frozenset(
         "operis_dashboard.pages.login.Login.submit",
         "operis_dashboard.pages.register.Register.load",
         "operis_dashboard.pages.register.Register.submit",
+        "operis_dashboard.pages.verify_email.VerifyEmail.load",
+        "operis_dashboard.pages.verify_email.VerifyEmail.use",
+        "operis_dashboard.pages.verify_email.VerifyEmail.submit",
+        "operis_dashboard.pages.forgot_password.ForgotPassword.load",
+        "operis_dashboard.pages.forgot_password.ForgotPassword.submit",
+        "operis_dashboard.pages.reset_password.ResetPassword.load",
+        "operis_dashboard.pages.reset_password.ResetPassword.submit",
+        "operis_dashboard.pages.invitation.InvitationPage.load",
     }
 )
 """What a visitor without a session may run."""

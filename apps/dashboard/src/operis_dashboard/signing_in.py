@@ -1,6 +1,7 @@
 """From a checked password to a cookie: the ticket, and the form that carries it."""
 
 import json
+from urllib.parse import urlencode
 
 import reflex as rx
 from reflex.event import EventSpec
@@ -31,3 +32,9 @@ def enter(session: Session, next_path: str | None) -> EventSpec:
 def next_path(state: rx.State) -> str | None:
     """Return where the visitor wanted to go before they were asked to sign in."""
     return state.router.url.query_parameters.get("next")
+
+
+def onward(state: rx.State) -> str:
+    """Return the query that keeps where the visitor wants to go, for links between the entrances."""
+    wanted = next_path(state)
+    return f"?{urlencode({'next': wanted})}" if wanted and safe_path(wanted) == wanted else ""

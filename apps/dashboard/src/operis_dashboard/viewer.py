@@ -98,6 +98,11 @@ class Viewer(rx.State):
                 raise runtime.SignedOutError from error
             raise
 
+    async def _ask_as_visitor(self, call: Callable[[AsyncOperis], Awaitable[Answer]]) -> Answer:
+        """Call the API as nobody: for signing up and in, and for what mailed links do. Raises OperisError."""
+        runtime.client_address.set(self.router.session.client_ip)
+        return await call(runtime.anonymous())
+
     def _explain(self, error: OperisError) -> str:
         """Return what went wrong, for people."""
         if isinstance(error, UnreachableError):

@@ -1,4 +1,4 @@
-"""Cards: a titled box, and a figure with its name."""
+"""Cards: a titled box, a visitor's one card, and a figure with its name."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import reflex as rx
 from operis_dashboard import theme
 from operis_dashboard.components.links import page_link
 from operis_dashboard.components.states import skeleton
+from operis_dashboard.wording import t
 
 
 def card(*children: rx.Component, title: Any = None, action: rx.Component | None = None) -> rx.Component:
@@ -20,6 +21,31 @@ def card(*children: rx.Component, title: Any = None, action: rx.Component | None
         else rx.fragment()
     )
     return rx.el.section(head, *children, class_name=theme.CARD + " flex flex-col gap-4 p-5 min-w-0")
+
+
+def entrance(*children: rx.Component, title: Any, text: Any) -> rx.Component:
+    """The one card of a page that is open to visitors."""
+    return rx.el.div(
+        rx.el.div(
+            rx.el.h1(title, class_name="text-xl font-semibold tracking-tight"),
+            rx.el.p(text, class_name="text-sm text-muted-foreground break-words"),
+            class_name="flex flex-col gap-1",
+        ),
+        *children,
+        class_name=theme.CARD + " flex w-full max-w-sm flex-col gap-6 p-6 shadow-sm",
+    )
+
+
+def awaited() -> rx.Component:
+    """An entrance that does not know yet what it will say."""
+    return rx.el.div(
+        rx.el.h1(t("state.loading"), class_name="sr-only"),
+        skeleton("h-6 w-40"),
+        skeleton("h-4 w-full"),
+        skeleton("h-9 w-full"),
+        aria_busy="true",
+        class_name=theme.CARD + " flex w-full max-w-sm flex-col gap-4 p-6 shadow-sm",
+    )
 
 
 def figure(

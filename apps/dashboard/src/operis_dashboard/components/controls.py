@@ -46,6 +46,18 @@ def submit(
     )
 
 
+def press(text: str | rx.Var[str], *, on_click: Any, busy: rx.Var[bool], look: str = theme.BUTTON) -> rx.Component:
+    """A button that does one thing, and shows that it is being done."""
+    return rx.el.button(
+        rx.cond(busy, rx.icon("loader-circle", size=16, class_name="animate-spin"), rx.fragment()),
+        text,
+        type="button",
+        on_click=on_click,
+        disabled=~rx.State.is_hydrated | busy,
+        class_name=look,
+    )
+
+
 def alert(message: rx.Var[str]) -> rx.Component:
     """Say what went wrong, above the form that keeps its input."""
     return rx.cond(
@@ -57,6 +69,16 @@ def alert(message: rx.Var[str]) -> rx.Component:
             class_name="flex items-start gap-2 rounded bg-destructive-soft px-3 py-2 text-sm text-destructive",
         ),
         rx.fragment(),
+    )
+
+
+def notice(message: rx.Var[str] | str) -> rx.Component:
+    """Say what went well, or what to do next."""
+    return rx.el.div(
+        rx.icon("circle-check", size=16, class_name="mt-0.5 shrink-0"),
+        rx.el.span(message, class_name="min-w-0 break-words"),
+        role="status",
+        class_name="flex items-start gap-2 rounded bg-success-soft px-3 py-2 text-sm text-success",
     )
 
 

@@ -7,28 +7,33 @@ import reflex as rx
 
 from operis_client import ApiError, OperisError
 from operis_dashboard import runtime, theme
+from operis_dashboard.components.cards import entrance
 from operis_dashboard.components.controls import alert, field, submit, text_input
 from operis_dashboard.components.links import page_link
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
-from operis_dashboard.signing_in import enter, next_path
+from operis_dashboard.signing_in import enter, next_path, onward
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
+
+_REFUSALS = {"invalid_credentials": "login.wrong", "email_unverified": "login.unverified"}
 
 
 class Login(Viewer):
     busy: bool = False
     failure: str = ""
+    unverified: bool = False
+    onward: str = ""
 
     @rx.event
     def load(self) -> None:
         expired = self.router.url.query_parameters.get("expired") is not None
         self.failure = self._say("login.expired") if expired else ""
-        self.busy = False
+        self.busy, self.unverified, self.onward = False, False, onward(self)
 
     @rx.event
     async def submit(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
-        self.busy, self.failure = True, ""
+        self.busy, self.failure, self.unverified = True, "", False
         yield
         try:
             runtime.client_address.set(self.router.session.client_ip)
@@ -36,21 +41,22 @@ class Login(Viewer):
             yield enter(session, next_path(self))
         except ApiError as error:
             self.busy = False
-            self.failure = self._say("login.wrong") if error.status == 401 else self._explain(error)
+            self.unverified = error.code == "email_unverified"
+            self.failure = self._say(_REFUSALS[error.code]) if error.code in _REFUSALS else self._explain(error)
         except OperisError as error:
             self.busy, self.failure = False, self._explain(error)
 
 
 @page(route="/login", title="login.title", role="visitor", on_load=Login.load)
 def login() -> rx.Component:
-    return rx.el.div(
-        rx.el.div(
-            rx.el.h1(t("login.title"), class_name="text-xl font-semibold tracking-tight"),
-            rx.el.p(t("login.text"), class_name="text-sm text-muted-foreground"),
-            class_name="flex flex-col gap-1",
-        ),
+    return entrance(
         rx.el.form(
             alert(Login.failure),
+            rx.cond(
+                Login.unverified,
+                page_link(t("login.resend"), href="/verify-email", class_name=theme.LINK + " w-fit text-sm"),
+                rx.fragment(),
+            ),
             field(
                 t("field.email"),
                 text_input("email", type="email", auto_complete="username", required=True, auto_focus=True),
@@ -62,6 +68,7 @@ def login() -> rx.Component:
                 name="password",
             ),
             submit(t("login.action"), busy=Login.busy, wide=True),
+            page_link(t("login.forgot"), href="/forgot-password", class_name=theme.LINK + " w-fit self-center text-sm"),
             on_submit=Login.submit,
             method="post",
             action="/_auth/nojs",
@@ -72,10 +79,11 @@ def login() -> rx.Component:
             rx.el.p(
                 t("login.no_account"),
                 " ",
-                page_link(t("login.register"), href="/register", class_name=theme.LINK),
+                page_link(t("login.register"), href="/register" + Login.onward, class_name=theme.LINK),
                 class_name="text-center text-sm text-muted-foreground",
             ),
             rx.fragment(),
         ),
-        class_name=theme.CARD + " flex w-full max-w-sm flex-col gap-6 p-6 shadow-sm",
+        title=t("login.title"),
+        text=t("login.text"),
     )

@@ -1,4 +1,4 @@
-"""Signing up. A new user is signed in at once."""
+"""Signing up. In development a new user is signed in at once; in production the address is proven first."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -7,11 +7,12 @@ import reflex as rx
 
 from operis_client import OperisError
 from operis_dashboard import runtime, theme
+from operis_dashboard.components.cards import entrance
 from operis_dashboard.components.controls import alert, field, submit, text_input
 from operis_dashboard.components.links import page_link
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
-from operis_dashboard.signing_in import enter, next_path
+from operis_dashboard.signing_in import enter, next_path, onward
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
@@ -19,10 +20,12 @@ from operis_dashboard.wording import t
 class Register(Viewer):
     busy: bool = False
     failure: str = ""
+    sent_to: str = ""
+    onward: str = ""
 
     @rx.event
     def load(self) -> None:
-        self.busy, self.failure = False, ""
+        self.busy, self.failure, self.sent_to, self.onward = False, "", "", onward(self)
 
     @rx.event
     async def submit(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
@@ -30,8 +33,14 @@ class Register(Viewer):
         yield
         email, password = read_field(form, "email"), read_field(form, "password")
         try:
-            runtime.client_address.set(self.router.session.client_ip)
-            await runtime.anonymous().register(email=email, password=password, name=read_field(form, "name"))
+            await self._ask_as_visitor(
+                lambda api: api.register(
+                    email=email, password=password, name=read_field(form, "name"), locale=self.language
+                )
+            )
+            if runtime.settings().production:  # where the answer is the same for an address that has an account
+                self.busy, self.sent_to = False, email.strip()
+                return
             yield enter(await runtime.open_session(email, password), next_path(self))
         except OperisError as error:
             self.busy, self.failure = False, self._explain(error)
@@ -39,12 +48,21 @@ class Register(Viewer):
 
 @page(route="/register", title="register.title", role="visitor", on_load=Register.load)
 def register() -> rx.Component:
-    return rx.el.div(
-        rx.el.div(
-            rx.el.h1(t("register.title"), class_name="text-xl font-semibold tracking-tight"),
-            rx.el.p(t("register.text"), class_name="text-sm text-muted-foreground"),
-            class_name="flex flex-col gap-1",
+    return rx.cond(
+        Register.sent_to != "",
+        entrance(
+            rx.el.p(t("register.sent_hint"), class_name="text-sm text-muted-foreground"),
+            page_link(t("verify.resend_link"), href="/verify-email", class_name=theme.LINK + " text-sm"),
+            page_link(t("register.login"), href="/login" + Register.onward, class_name=theme.BUTTON_OUTLINE),
+            title=t("register.sent"),
+            text=t("register.sent_text", email=Register.sent_to),
         ),
+        _form(),
+    )
+
+
+def _form() -> rx.Component:
+    return entrance(
         rx.cond(
             Register.registration == "open",
             rx.el.form(
@@ -82,8 +100,9 @@ def register() -> rx.Component:
         rx.el.p(
             t("register.have_account"),
             " ",
-            page_link(t("register.login"), href="/login", class_name=theme.LINK),
+            page_link(t("register.login"), href="/login" + Register.onward, class_name=theme.LINK),
             class_name="text-center text-sm text-muted-foreground",
         ),
-        class_name=theme.CARD + " flex w-full max-w-sm flex-col gap-6 p-6 shadow-sm",
+        title=t("register.title"),
+        text=t("register.text"),
     )
