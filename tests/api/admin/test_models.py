@@ -88,6 +88,12 @@ async def test_a_further_upstream_serves_the_model(
     for wrong in ({"weight": 0}, {"weight": 1001}, {"priority": -1}, {"priority": 1001}):
         with refused(422, "invalid_field"):
             await admin.add_model_upstream(model, upstream_id=spare.id, upstream_model="third", **wrong)
+        with refused(422, "invalid_field"):
+            await admin.update_model_upstream(spare.id, link.id, **wrong)
+    assert (await admin.update_model_upstream(spare.id, link.id, weight=7)).priority == 1
+    assert (await admin.update_model_upstream(spare.id, link.id, priority=0)).weight == 7
+    with refused(404, "not_found"):
+        await admin.update_model_upstream(upstream_id, link.id, weight=7)  # another upstream's
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "list_model_rows": (),
     "create_model": (InvalidField, admin.NameTaken, admin.UpstreamFixed),
     "update_model": (InvalidField,),
+    "update_model_upstream": (InvalidField,),
     "add_model_upstream": (InvalidField, admin.NameTaken, admin.UpstreamFixed),
     "list_prices": (InvalidField,),
     "import_prices": (InvalidField, admin.ImportChanged, admin.PriceExists),

@@ -327,6 +327,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """What the upstream asks for it, where that is known; for operators."""
 
 
+class ChargeReversal(msgspec.Struct, frozen=True, kw_only=True):
+    """How a charge was given back."""
+
+    created_at: datetime
+    reason: str
+    entries: list[LedgerLine]
+
+
 class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A charge and everything it came from."""
 
@@ -344,6 +352,7 @@ class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
     attempts: list[Attempt]
     burnt: list[BurntGrant]
     entries: list[LedgerLine]
+    reversal: ChargeReversal | None
     client_address: str | None
     client_agent: str | None
 

@@ -859,6 +859,22 @@ class Operis:
             ),
         )
 
+    def update_model_upstream(
+        self,
+        upstream_id: str,
+        link_id: str,
+        *,
+        weight: int | UnsetType = UNSET,
+        priority: int | UnsetType = UNSET,
+    ) -> ModelUpstream:
+        """Change which share of a model's calls an upstream gets: `link_id` is a `ModelUpstream`'s id."""
+        return self._call(
+            "PATCH",
+            f"/api/v1/admin/upstreams/{upstream_id}/models/{link_id}",
+            ModelUpstream,
+            content=transport.body(weight=weight, priority=priority),
+        )
+
     def list_prices(
         self, *, model_id: str | None = None, limit: int | None = None, after: str | None = None
     ) -> Page[Price]:

@@ -14,11 +14,12 @@ from operis_api.access.identity import Identity
 from operis_api.catalog.offers import resolve_price
 from operis_api.catalog.pricing import METERS, PICO_PER_NANO, Meters, Tier
 from operis_api.kit.money import format_micro, format_nano, format_ratio
-from operis_api.ledger.wallets import list_posting_entries, read_grant_sources
+from operis_api.ledger.wallets import list_posting_entries, read_grant_sources, read_reversal
 from operis_api.usage.presenting import show_request
 from operis_api.usage.records import RecordRow, read_record
 from operis_api.usage.schemas import Request
 from operis_db.catalog import Price
+from operis_db.ledger import Entry
 
 
 class MeterLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,12 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """What the upstream asks for it, where that is known; for operators."""
 
 
+class ChargeReversal(msgspec.Struct, frozen=True, kw_only=True):
+    created_at: datetime
+    reason: str
+    entries: list[LedgerLine]
+
+
 class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
     hold: str
@@ -65,6 +72,7 @@ class ExplainedRequest(msgspec.Struct, frozen=True, kw_only=True):
     attempts: list[Attempt]
     burnt: list[BurntGrant]
     entries: list[LedgerLine]
+    reversal: ChargeReversal | None
     client_address: str | None
     client_agent: str | None
 
@@ -98,17 +106,29 @@ async def explain(session: AsyncSession, row: RecordRow, *, for_operator: bool) 
             BurntGrant(grant_id=grant_id, source=sources.get(grant_id, ""), amount=format_nano(amount))
             for grant_id, amount in zip(record.grant_ids, record.grant_amounts_nano, strict=True)
         ],
-        entries=[
-            LedgerLine(
-                account=entry.account,
-                amount=format_nano(entry.amount_nano),
-                balance_after=None if entry.balance_after_nano is None else format_nano(entry.balance_after_nano),
-                sequence=entry.sequence,
-            )
-            for entry in entries
-        ],
+        entries=[_ledger_line(entry) for entry in entries],
+        reversal=await _reversal(session, record.organization_id, record.id),
         client_address=record.client_address,
         client_agent=record.client_agent,
+    )
+
+
+async def _reversal(session: AsyncSession, organization_id: UUID, request_id: UUID) -> ChargeReversal | None:
+    posting = await read_reversal(session, organization_id, request_id)
+    if posting is None:
+        return None
+    entries = await list_posting_entries(session, organization_id, posting.id)
+    return ChargeReversal(
+        created_at=posting.created_at, reason=posting.reason, entries=[_ledger_line(entry) for entry in entries]
+    )
+
+
+def _ledger_line(entry: Entry) -> LedgerLine:
+    return LedgerLine(
+        account=entry.account,
+        amount=format_nano(entry.amount_nano),
+        balance_after=None if entry.balance_after_nano is None else format_nano(entry.balance_after_nano),
+        sequence=entry.sequence,
     )
 
 

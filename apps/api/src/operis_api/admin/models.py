@@ -110,14 +110,11 @@ async def add_model_upstream(
     model_id, _, rest = model_path.rpartition("/")
     if rest != "upstreams":
         raise NotFound("There is POST /admin/models/{id}/upstreams.")
-    if not 1 <= data.weight <= 1000:
-        raise InvalidField("weight", "use 1 to 1000.")
-    if not 0 <= data.priority <= 1000:
-        raise InvalidField("priority", "use 0 to 1000; 0 is tried first.")
+    weight, priority = clean_weight(data.weight), clean_priority(data.priority)
     await touch_catalog(session)
     model = await read_model(session, model_id)
     link, upstream = await _link(
-        session, model.id, data.upstream_id, data.upstream_model, weight=data.weight, priority=data.priority
+        session, model.id, data.upstream_id, data.upstream_model, weight=weight, priority=priority
     )
     record_event(
         session,
@@ -126,7 +123,7 @@ async def add_model_upstream(
         target=("model", model.id),
         after={"upstream": upstream.name, "upstream_model": link.upstream_model},
     )
-    return _model_upstream(link, upstream)
+    return show_model_upstream(link, upstream)
 
 
 async def read_model(session: AsyncSession, model_id: str) -> tables.Model:
@@ -188,14 +185,14 @@ async def _model_rows(session: AsyncSession, models: Sequence[tables.Model]) -> 
             max_output_tokens=model.max_output_tokens,
             default_output_tokens=model.default_output_tokens,
             min_output_tokens=model.min_output_tokens,
-            upstreams=[_model_upstream(link, upstream) for link, upstream in links if link.model_id == model.id],
+            upstreams=[show_model_upstream(link, upstream) for link, upstream in links if link.model_id == model.id],
             price=in_force.get(model.id),
         )
         for model in models
     ]
 
 
-def _model_upstream(link: tables.ModelUpstream, upstream: tables.Upstream) -> ModelUpstream:
+def show_model_upstream(link: tables.ModelUpstream, upstream: tables.Upstream) -> ModelUpstream:
     return ModelUpstream(
         id=link.id,
         upstream_id=link.upstream_id,
@@ -204,6 +201,18 @@ def _model_upstream(link: tables.ModelUpstream, upstream: tables.Upstream) -> Mo
         weight=link.weight,
         priority=link.priority,
     )
+
+
+def clean_weight(weight: int) -> int:
+    if not 1 <= weight <= 1000:
+        raise InvalidField("weight", "use 1 to 1000.")
+    return weight
+
+
+def clean_priority(priority: int) -> int:
+    if not 0 <= priority <= 1000:
+        raise InvalidField("priority", "use 0 to 1000; 0 is tried first.")
+    return priority
 
 
 def _clean_name(name: str) -> str:

@@ -13,6 +13,7 @@ from operis_api.admin import (
     overview,
     plans,
     prices,
+    serving,
     upstreams,
     users,
 )
@@ -30,6 +31,7 @@ router = Router(
         plans.router,
         upstreams.router,
         models.router,
+        serving.router,
         prices.router,
         multipliers.router,
     ],

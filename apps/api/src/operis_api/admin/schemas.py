@@ -192,6 +192,11 @@ class AddModelUpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     priority: int = 0
 
 
+class UpdateModelUpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    weight: int | UnsetType = UNSET
+    priority: int | UnsetType = UNSET
+
+
 class PriceTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Other prices from so many prompt tokens on; what it does not name is as it is below it."""
 

@@ -145,6 +145,13 @@ async def list_posting_entries(session: AsyncSession, organization_id: UUID, pos
     return rows.all()
 
 
+async def read_reversal(session: AsyncSession, organization_id: UUID, charge_id: UUID) -> Posting | None:
+    """Return the posting that gave a charge back, if one did."""
+    return await session.scalar(
+        select(Posting).where(Posting.organization_id == organization_id, Posting.reverses_id == charge_id)
+    )
+
+
 async def read_grant_sources(
     session: AsyncSession, organization_id: UUID, grant_ids: Sequence[UUID]
 ) -> dict[UUID, str]:
