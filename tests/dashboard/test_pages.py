@@ -21,7 +21,7 @@ from operis_dashboard.pages.settings import Settings
 from operis_dashboard.pages.wallet import WalletPage
 from tests.dashboard.conftest import Tab, run
 from tests.factories import PASSWORD, Account, mint
-from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream
+from tests.fakes.openai_upstream import ANOTHER_KEY, API_KEY, OpenAIUpstream
 from tests.running import Api
 
 
@@ -233,6 +233,7 @@ async def test_an_operator_puts_a_model_on_offer(admin_tab: Tab, provider: OpenA
     assert API_KEY not in admin_tab.sent()
     (toast,) = await run(upstreams.test(row.id, row.name))
     assert "answered in" in str(toast.args)
+    assert (upstreams.result.ok, upstreams.result.models) == (True, ["real-model"])
 
     models = await admin_tab.page(AdminModels, "/admin/models")
     models.open_form(True)
@@ -283,11 +284,76 @@ async def test_an_operator_imports_what_the_difference_showed_and_sets_multiplie
     assert [row.model for row in prices.multipliers if row.model == "test/import"] == []
 
 
+async def test_an_operator_gives_an_upstream_further_keys_and_shares_out_its_models(
+    admin_tab: Tab, admin: AsyncOperis, provider: OpenAIUpstream
+) -> None:
+    made = await admin.create_upstream(name="Pool", base_url=provider.base_url, api_key=API_KEY)
+    await admin.create_model(id="test/pool", upstream_id=made.id, upstream_model="real-model")
+    upstreams = await admin_tab.page(AdminUpstreams, "/admin/upstreams")
+    await run(upstreams.open_upstream(made.id))
+    await run(upstreams.add_key({"further_key": ANOTHER_KEY}))
+    assert [key.last_four for key in upstreams.shown.credentials] == [f"…{API_KEY[-4:]}", f"…{ANOTHER_KEY[-4:]}"]
+    assert ANOTHER_KEY not in admin_tab.sent()
+    await run(upstreams.remove_key())
+    assert len(upstreams.shown.credentials) == 2, "nobody was asked yet"
+    upstreams.ask_remove_key(upstreams.shown.credentials[1].id)
+    await run(upstreams.remove_key())
+    assert [key.id for key in upstreams.shown.credentials] == [""]
+
+    (share,) = upstreams.served
+    assert (share.model, share.weight, share.priority) == ("test/pool", "1", "0")
+    await run(upstreams.share_out({"link_id": share.link_id, "weight": "5", "priority": "2"}))
+    assert (upstreams.served[0].weight, upstreams.served[0].priority) == ("5", "2")
+    for weight in ("", "-1", "1.5", "1001", "9" * 30):
+        await run(upstreams.share_out({"link_id": share.link_id, "weight": weight, "priority": "2"}))
+        assert upstreams.open_failure
+    assert upstreams.served[0].weight == "5"
+
+
+async def test_a_refused_change_of_an_upstream_says_why_and_keeps_the_form(
+    admin_tab: Tab, admin: AsyncOperis, provider: OpenAIUpstream
+) -> None:
+    made = await admin.create_upstream(name="Kept", base_url=provider.base_url, api_key=API_KEY)
+    upstreams = await admin_tab.page(AdminUpstreams, "/admin/upstreams")
+    await run(upstreams.open_upstream(made.id))
+    forms = upstreams.forms
+    form = {"new_name": "Kept", "new_base_url": "http://127.0.0.1:9/v1", "new_api_key": ""}
+    await run(upstreams.change(form))  # another address without the credential
+    assert "api_key" in upstreams.open_failure
+    assert upstreams.forms == forms
+    await run(upstreams.change({**form, "new_name": "Kept well", "new_base_url": provider.base_url}))
+    assert (upstreams.open_failure, upstreams.shown.name) == ("", "Kept well")
+
+
 async def test_an_operator_sees_every_customers_calls(admin_tab: Tab, signed_in: tuple[Tab, Account], api: Api) -> None:
     _, account = signed_in
     await say_hello(api, account)
     requests = await admin_tab.page(AdminRequests, f"/admin/requests?organization_id={account.organization_id}")
     assert [(row.email, row.request.charge.exact) for row in requests.rows] == [(account.email, "0.000015")]
+
+
+async def test_an_operator_explains_a_charge_and_gives_it_back_once(
+    admin_tab: Tab, signed_in: tuple[Tab, Account], api: Api
+) -> None:
+    tab, account = signed_in
+    await say_hello(api, account)
+    office = await admin_tab.page(AdminRequests, f"/admin/requests?organization_id={account.organization_id}")
+    await run(office.open_request(account.organization_id, office.rows[0].request.id))
+    (attempt,) = office.explanation.attempts
+    assert (attempt.upstream, attempt.status) == ("Built-in echo", "200")
+    assert [(part.meter, part.quantity) for part in attempt.usage] == [("input", "5"), ("output", "5")]
+    assert not office.explanation.reversed
+    for _ in range(2):
+        await run(office.reverse({"reverse_reason": "The answer was cut off"}))
+    assert office.explain_failure == ""
+    assert (await account.client.get_wallet()).available == "1"
+
+    requests = await tab.page(Requests, "/requests")
+    await run(requests.open_request(requests.rows[0].id))
+    shown = requests.explanation
+    assert (shown.reversed, shown.reversal.reason) == (True, "The answer was cut off")
+    assert sum(Decimal(line.amount.exact) for line in shown.reversal.ledger) == 0
+    assert [part.cost.exact for part in shown.attempts] == [""], "costs are for operators"
 
 
 async def _load_refused(page: Any) -> None:

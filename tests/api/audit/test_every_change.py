@@ -458,6 +458,13 @@ async def update_model(stage: Stage) -> Change:
 
 
 @change
+async def update_model_upstream(stage: Stage) -> Change:
+    upstream_id, model_id = await upstream_of(stage), await model_of(stage)
+    link = await stage.admin.add_model_upstream(model_id, upstream_id=upstream_id, upstream_model="m")
+    return Change(stage.admin.token, {"upstream_id": upstream_id, "link_id": link.id}, {"weight": 2})
+
+
+@change
 async def add_model_upstream(stage: Stage) -> Change:
     body = {"upstream_id": await upstream_of(stage), "upstream_model": "m"}
     return Change(stage.admin.token, {"model_id": await model_of(stage)}, body)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from operis_client.models import Attempt, ExplainedRequest, LedgerLine, MeterLine, Request
+from operis_client.models import Attempt, ChargeReversal, ExplainedRequest, LedgerLine, MeterLine, Request
 from operis_dashboard.formatting import NOTHING, Shown, Writer
 
 
@@ -42,11 +42,28 @@ class LedgerRow:
 
 
 @dataclass(frozen=True)
+class MeteredRow:
+    meter: str = ""
+    quantity: str = ""
+
+
+@dataclass(frozen=True)
 class AttemptRow:
     upstream: str = ""
     model: str = ""
-    answer: str = ""
+    status: str = ""
+    failed: bool = False
+    error: str = ""
     latency: str = ""
+    cost: Shown = field(default_factory=Shown)
+    usage: list[MeteredRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ReversalRow:
+    at: Shown = field(default_factory=Shown)
+    reason: str = ""
+    ledger: list[LedgerRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,10 @@ class Explanation:
     released: Shown = field(default_factory=Shown)
     price_id: str = ""
     price_from: Shown = field(default_factory=Shown)
+    tier_from: str = ""
+    """Prompt tokens from which the tier counts; empty: the version's own prices."""
+    multiplier: str = ""
+    """Empty: the whole price."""
     first_token: str = ""
     streamed: bool = False
     finish: str = ""
@@ -65,6 +86,8 @@ class Explanation:
     burnt: list[BurntRow] = field(default_factory=list)
     ledger: list[LedgerRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
+    reversed: bool = False
+    reversal: ReversalRow = field(default_factory=ReversalRow)
 
 
 def write_request(request: Request, writer: Writer) -> RequestRow:
@@ -90,6 +113,8 @@ def explain(explained: ExplainedRequest, writer: Writer) -> Explanation:
         released=writer.money(explained.released),
         price_id=explained.price_id,
         price_from=writer.moment(explained.price_effective_from),
+        tier_from=writer.count(explained.price_from_prompt_tokens) if explained.price_from_prompt_tokens else "",
+        multiplier="" if explained.multiplier == "1" else explained.multiplier,
         first_token=writer.milliseconds(explained.request.first_token_ms),
         streamed=explained.request.streamed,
         finish=explained.request.finish_reason or NOTHING,
@@ -98,6 +123,8 @@ def explain(explained: ExplainedRequest, writer: Writer) -> Explanation:
         burnt=[BurntRow(source=grant.source, amount=writer.money(grant.amount)) for grant in explained.burnt],
         ledger=[_entry(line, writer) for line in explained.entries],
         attempts=[_attempt(attempt, writer) for attempt in explained.attempts],
+        reversed=explained.reversal is not None,
+        reversal=_reversal(explained.reversal, writer) if explained.reversal else ReversalRow(),
     )
 
 
@@ -122,6 +149,22 @@ def _attempt(attempt: Attempt, writer: Writer) -> AttemptRow:
     return AttemptRow(
         upstream=attempt.upstream,
         model=attempt.upstream_model,
-        answer=attempt.error or str(attempt.status or NOTHING),
+        status=str(attempt.status or NOTHING),
+        failed=attempt.error is not None,
+        error=attempt.error or "",
         latency=writer.milliseconds(attempt.latency_ms),
+        cost=writer.money(attempt.cost),
+        usage=[
+            MeteredRow(meter, writer.count(quantity))
+            for meter, quantity in attempt.usage.items()
+            if quantity and meter != "per_request"
+        ],
+    )
+
+
+def _reversal(reversal: ChargeReversal, writer: Writer) -> ReversalRow:
+    return ReversalRow(
+        at=writer.moment(reversal.created_at),
+        reason=reversal.reason,
+        ledger=[_entry(line, writer) for line in reversal.entries],
     )

@@ -81,6 +81,13 @@ class Writer:
         year = "" if local.year == datetime.now(local.tzinfo).year else f" {local.year}"
         return Shown(f"{self._day(local)}{year}, {local:%H:%M}", local.isoformat(sep=" ", timespec="milliseconds"))
 
+    def clock(self, at: datetime | None) -> Shown:
+        """Write a moment of today by its time alone, to the second."""
+        if at is None:
+            return Shown(NOTHING, "")
+        local = at.astimezone(_zone(self.zone) or UTC)
+        return Shown(f"{local:%H:%M:%S}", local.isoformat(sep=" ", timespec="milliseconds"))
+
     def day(self, at: date) -> str:
         return self._day(at)
 

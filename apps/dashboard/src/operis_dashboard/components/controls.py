@@ -117,6 +117,15 @@ def choice(name: rx.Var[str] | str, text: Any, *, checked: rx.Var[bool], on_chan
     )
 
 
+def disclosure(title: Any, *children: rx.Component) -> rx.Component:
+    """What is seldom needed, behind its name."""
+    return rx.el.details(
+        rx.el.summary(title, class_name="w-fit cursor-pointer rounded-sm text-sm font-medium " + theme.FOCUS),
+        rx.el.div(*children, class_name="pt-4"),
+        class_name="rounded-lg border border-border p-4",
+    )
+
+
 def segments(options: list[tuple[str, Any]], *, chosen: rx.Var[str], on_choose: Any, label: Any) -> rx.Component:
     """A row of exclusive choices as (value, text)."""
     return rx.el.div(

@@ -6,9 +6,9 @@ import reflex as rx
 
 from operis_dashboard import theme
 from operis_dashboard.components.cards import facts
-from operis_dashboard.components.display import badge, money
+from operis_dashboard.components.display import badge, moment, money
 from operis_dashboard.components.words import account_name, meter_name, source_name
-from operis_dashboard.explaining import Explanation
+from operis_dashboard.explaining import AttemptRow, Explanation, LedgerRow
 from operis_dashboard.wording import t
 
 _CELL = "py-1.5 pr-3 text-left align-top last:pr-0"
@@ -26,7 +26,14 @@ def explanation(shown: rx.Var[Explanation]) -> rx.Component:
             (t("explain.charge"), money(shown.request.charge, theme.NUMBER + " font-semibold")),
             (t("explain.hold"), money(shown.hold)),
             (t("explain.released"), money(shown.released)),
-            (t("requests.outcome"), badge(shown.request.outcome)),
+            (
+                t("requests.outcome"),
+                rx.el.span(
+                    badge(shown.request.outcome),
+                    rx.cond(shown.reversed, badge("reversed"), rx.fragment()),
+                    class_name="inline-flex gap-1",
+                ),
+            ),
         ),
         _section(
             t("explain.meters"),
@@ -45,6 +52,17 @@ def explanation(shown: rx.Var[Explanation]) -> rx.Component:
                 rx.el.span(shown.price_from.text, title=shown.price_from.exact),
                 class_name=theme.HINT,
             ),
+            rx.cond(
+                shown.tier_from != "",
+                rx.el.p(t("explain.tier", tokens=shown.tier_from), class_name=theme.HINT),
+                rx.fragment(),
+            ),
+            rx.cond(
+                shown.multiplier != "",
+                rx.el.p(t("explain.multiplier", multiplier=shown.multiplier), class_name=theme.HINT),
+                rx.fragment(),
+            ),
+            rx.el.p(t("explain.rounding"), class_name=theme.HINT),
         ),
         rx.cond(
             shown.burnt.length() > 0,
@@ -62,11 +80,7 @@ def explanation(shown: rx.Var[Explanation]) -> rx.Component:
             shown.ledger.length() > 0,
             _section(
                 t("explain.entries"),
-                _table(
-                    [t("explain.account"), t("explain.amount"), t("explain.balance")],
-                    shown.ledger,
-                    lambda line: [account_name(line.account), money(line.amount), money(line.balance)],
-                ),
+                _ledger(shown.ledger),
             ),
             rx.fragment(),
         ),
@@ -74,19 +88,16 @@ def explanation(shown: rx.Var[Explanation]) -> rx.Component:
             shown.attempts.length() > 0,
             _section(
                 t("explain.attempts"),
-                _table(
-                    [t("explain.upstream"), t("explain.answer"), t("explain.latency")],
-                    shown.attempts,
-                    lambda attempt: [
-                        rx.el.div(
-                            rx.el.span(attempt.upstream),
-                            rx.el.span(attempt.model, class_name="text-xs text-muted-foreground break-all"),
-                            class_name="flex flex-col",
-                        ),
-                        attempt.answer,
-                        attempt.latency,
-                    ],
-                ),
+                rx.el.ol(rx.foreach(shown.attempts, _attempt), class_name="flex flex-col gap-2"),
+            ),
+            rx.fragment(),
+        ),
+        rx.cond(
+            shown.reversed,
+            _section(
+                t("explain.reversal"),
+                rx.el.p(moment(shown.reversal.at), " · ", shown.reversal.reason, class_name="text-sm break-words"),
+                _ledger(shown.reversal.ledger),
             ),
             rx.fragment(),
         ),
@@ -100,6 +111,51 @@ def explanation(shown: rx.Var[Explanation]) -> rx.Component:
             (t("explain.request_id"), rx.el.span(shown.id, class_name="font-mono text-xs break-all")),
         ),
         class_name="flex flex-col gap-6",
+    )
+
+
+def _ledger(lines: rx.Var[list[LedgerRow]]) -> rx.Component:
+    return _table(
+        [t("explain.account"), t("explain.amount"), t("explain.balance")],
+        lines,
+        lambda line: [account_name(line.account), money(line.amount), money(line.balance)],
+    )
+
+
+def _attempt(attempt: rx.Var[AttemptRow]) -> rx.Component:
+    """One upstream that was asked: what it said, how long it took, what it counted and what it costs us."""
+    return rx.el.li(
+        rx.el.div(
+            rx.el.span(attempt.upstream, class_name="min-w-0 truncate font-medium"),
+            rx.el.span(
+                t("explain.answered", status=attempt.status),
+                class_name=rx.cond(attempt.failed, "text-xs text-destructive", "text-xs text-muted-foreground"),
+            ),
+            class_name="flex items-baseline justify-between gap-3",
+        ),
+        rx.cond(
+            attempt.model != "",
+            rx.el.p(attempt.model, class_name="text-xs text-muted-foreground break-all"),
+            rx.fragment(),
+        ),
+        rx.el.dl(
+            _measure(t("explain.latency"), attempt.latency),
+            rx.foreach(attempt.usage, lambda part: _measure(meter_name(part.meter), part.quantity)),
+            rx.cond(attempt.cost.exact != "", _measure(t("explain.cost"), money(attempt.cost)), rx.fragment()),
+            class_name="flex flex-wrap gap-x-4 gap-y-1 text-xs tabular-nums",
+        ),
+        rx.cond(
+            attempt.error != "",
+            rx.el.p(attempt.error, class_name="font-mono text-xs break-words text-destructive"),
+            rx.fragment(),
+        ),
+        class_name="flex flex-col gap-1.5 rounded border border-border px-3 py-2 text-sm",
+    )
+
+
+def _measure(name: Any, value: Any) -> rx.Component:
+    return rx.el.div(
+        rx.el.dt(name, class_name="text-muted-foreground"), rx.el.dd(value), class_name="flex items-baseline gap-1.5"
     )
 
 

@@ -5,8 +5,19 @@ import reflex as rx
 from operis_dashboard.wording import t
 
 _SOURCES = ("free", "bonus", "paid", "refund", "manual", "voucher")
-_METERS = ("input", "cached_input", "output", "reasoning", "per_request")
-_ACCOUNTS = ("wallet", "revenue", "platform_loss", "promotions", "adjustments")
+_METERS = (
+    "input",
+    "cached_input",
+    "cache_write_5m",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "audio_input",
+    "audio_output",
+    "image",
+    "per_request",
+)
+_ACCOUNTS = ("wallet", "revenue", "platform_loss", "promotions", "adjustments", "refunds")
 _KINDS = ("welcome", "charge", "adjustment", "expiry", "free_window", "reversal", "refund")
 
 

@@ -1,20 +1,26 @@
-"""Every call over all customers, with what it cost and what it lost."""
+"""Every call over all customers, with what it cost and lost; a row opens its attempts, and gives the charge back."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from dataclasses import field as default
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import reflex as rx
 
-from operis_client import OperisError
+from operis_client import ApiError, OperisError
 from operis_client.models import AdminRequest
 from operis_dashboard import theme
+from operis_dashboard.components import dialogs
+from operis_dashboard.components.controls import alert, disclosure, field, submit, text_input
 from operis_dashboard.components.display import badge, moment, money
-from operis_dashboard.components.states import empty_state, four_states
+from operis_dashboard.components.explanation import explanation
+from operis_dashboard.components.states import empty_state, four_states, skeleton
 from operis_dashboard.components.tables import Column, pager, table
-from operis_dashboard.explaining import RequestRow, write_request
+from operis_dashboard.explaining import Explanation, RequestRow, explain, write_request
 from operis_dashboard.formatting import NOTHING, Shown, Writer
+from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
@@ -45,6 +51,15 @@ class AdminRequests(Viewer):
     organization_id: str = ""
     after: str = ""
     next: str = ""
+
+    opened: str = ""
+    opened_organization: str = ""
+    explained: bool = False
+    explain_failure: str = ""
+    explanation: Explanation = Explanation()
+    busy: bool = False
+
+    _attempt: str = ""
 
     @rx.event
     async def load(self) -> None:
@@ -82,6 +97,52 @@ class AdminRequests(Viewer):
     @rx.event
     def turn_page(self, after: str) -> Any:
         return _address({kept: getattr(self, kept) for kept in _FILTERS} | {"after": after})
+
+    @rx.event
+    async def open_request(self, organization_id: str, request_id: str) -> None:
+        self.opened, self.opened_organization, self._attempt = request_id, organization_id, str(uuid4())
+        self.explained, self.explain_failure = False, ""
+        await self._read_explanation()
+
+    @rx.event
+    def close_request(self, _opened: bool = False) -> None:
+        self.opened = ""
+
+    @rx.event
+    async def reverse(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        """Give the opened request's charge back, once."""
+        request_id, organization_id, attempt = self.opened, self.opened_organization, self._attempt
+        if not request_id or self.busy or self.explanation.reversed:
+            return
+        self.busy, self.explain_failure = True, ""
+        yield
+        try:
+            reversal = await self._ask(
+                lambda api: api.reverse_charge(
+                    organization_id,
+                    request_id,
+                    reason=read_field(form, "reverse_reason").strip(),
+                    idempotency_key=attempt,
+                )
+            )
+        except OperisError as error:
+            self.explain_failure = self._explain(error)
+            if isinstance(error, ApiError):
+                self._attempt = str(uuid4())
+            return
+        finally:
+            self.busy = False
+        yield rx.toast.success(self._say("allrequests.reversed", amount=self._writer.number(reversal.amount)))
+        await self._read_explanation()
+
+    async def _read_explanation(self) -> None:
+        request_id, organization_id = self.opened, self.opened_organization
+        try:
+            found = await self._ask(lambda api: api.explain_admin_request(organization_id, request_id))
+        except OperisError as error:
+            self.explain_failure = self._explain(error)
+            return
+        self.explanation, self.explained = explain(found, self._writer), True
 
 
 def _address(parameters: dict[str, str]) -> Any:
@@ -153,6 +214,40 @@ def admin_requests() -> rx.Component:
                 class_name="flex flex-col gap-4",
             ),
         ),
+        dialogs.sheet(
+            alert(AdminRequests.explain_failure),
+            rx.cond(
+                AdminRequests.explained,
+                rx.fragment(explanation(AdminRequests.explanation), _reversing()),
+                rx.cond(AdminRequests.explain_failure == "", skeleton("h-64 w-full"), rx.fragment()),
+            ),
+            title=t("explain.title"),
+            text=t("explain.text"),
+            is_open=AdminRequests.opened != "",
+            on_open_change=AdminRequests.close_request,
+        ),
+    )
+
+
+def _reversing() -> rx.Component:
+    shown = AdminRequests.explanation
+    return rx.cond(
+        shown.reversed | (shown.request.charge.exact == "0"),
+        rx.fragment(),
+        disclosure(
+            t("allrequests.reverse"),
+            rx.el.form(
+                rx.el.p(t("allrequests.reverse_text", amount=shown.request.charge.text), class_name=theme.HINT),
+                field(
+                    t("users.reason"),
+                    text_input("reverse_reason", required=True, max_length=500, auto_complete="off"),
+                    name="reverse_reason",
+                ),
+                dialogs.buttons(submit(t("allrequests.reverse"), busy=AdminRequests.busy, look=theme.BUTTON_DANGER)),
+                on_submit=AdminRequests.reverse,
+                class_name="flex flex-col gap-3",
+            ),
+        ),
     )
 
 
@@ -181,12 +276,18 @@ def _table() -> rx.Component:
         ],
         AdminRequests.rows,
         lambda row: [
-            moment(row.request.at),
+            rx.el.button(
+                moment(row.request.at),
+                type="button",
+                on_click=AdminRequests.open_request(row.organization_id, row.request.id).stop_propagation,
+                class_name="cursor-pointer rounded-sm underline decoration-border underline-offset-4 "
+                "hover:decoration-foreground " + theme.FOCUS,
+            ),
             rx.el.button(
                 rx.cond(row.email != "", row.email, row.organization),
                 type="button",
                 title=t("allrequests.of", name=row.organization),
-                on_click=AdminRequests.choose_filter("organization_id", row.organization_id),
+                on_click=AdminRequests.choose_filter("organization_id", row.organization_id).stop_propagation,
                 class_name="block max-w-44 truncate text-left cursor-pointer hover:underline rounded-sm " + theme.FOCUS,
             ),
             rx.el.span(row.request.model, class_name="font-medium break-all"),
@@ -216,4 +317,5 @@ def _table() -> rx.Component:
             money(row.request.charge, theme.NUMBER + " font-medium"),
         ],
         label=t("nav.admin_requests"),
+        on_open=lambda row: AdminRequests.open_request(row.organization_id, row.request.id),
     )

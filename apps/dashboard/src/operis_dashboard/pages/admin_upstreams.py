@@ -1,50 +1,61 @@
-"""Upstreams: add a provider, test it, enable and disable it. A credential goes in and never comes back."""
+"""Upstreams: add a provider, test it, see how it is, share out its models. A credential never comes back."""
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
 import reflex as rx
 from msgspec import UNSET
 
-from operis_client import ApiError, OperisError
+from operis_client import ApiError, AsyncOperis, OperisError
 from operis_client.models import Upstream
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
-from operis_dashboard.components.controls import alert, field, select, submit, text_input
-from operis_dashboard.components.display import badge
+from operis_dashboard.components.controls import alert, disclosure, field, select, submit, text_input
+from operis_dashboard.components.display import badge, quiet_badge
 from operis_dashboard.components.states import empty_state, four_states
+from operis_dashboard.components.supply import credentials, health_facts, served_models, test_result
 from operis_dashboard.components.tables import Column, actions, table
-from operis_dashboard.formatting import NOTHING, Writer
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
+from operis_dashboard.supplying import (
+    ResultRow,
+    ServedRow,
+    UpstreamRow,
+    write_served,
+    write_test,
+    write_upstream,
+)
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
-
-@dataclass(frozen=True)
-class UpstreamRow:
-    id: str = ""
-    name: str = ""
-    base_url: str = ""
-    key: str = ""
-    status: str = ""
-    models: str = ""
-    testable: bool = True
+_PROTOCOLS = ("openai", "anthropic")
 
 
 class AdminUpstreams(Viewer):
     loaded: bool = False
     failure: str = ""
     rows: list[UpstreamRow] = []
+
     adding: bool = False
+    protocol: str = "openai"
     busy: bool = False
     add_failure: str = ""
+
     testing_id: str = ""
+    result: ResultRow = ResultRow()
+
     disabling_id: str = ""
     disabling_name: str = ""
     disable_failure: str = ""
+
+    opened: bool = False
+    shown: UpstreamRow = UpstreamRow()
+    served: list[ServedRow] = []
+    open_failure: str = ""
+    removing_id: str = ""
+    forms: int = 0
+    """Counts what was sent, so that a form that was taken is drawn empty again."""
 
     _attempt: str = ""
 
@@ -54,7 +65,11 @@ class AdminUpstreams(Viewer):
 
     @rx.event
     def open_form(self, opened: bool = True) -> None:
-        self.adding, self.add_failure, self._attempt = opened, "", str(uuid4())
+        self.adding, self.add_failure, self._attempt, self.protocol = opened, "", str(uuid4()), "openai"
+
+    @rx.event
+    def choose_protocol(self, protocol: str) -> None:
+        self.protocol = protocol if protocol in _PROTOCOLS else "openai"
 
     @rx.event
     async def add(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
@@ -85,7 +100,7 @@ class AdminUpstreams(Viewer):
 
     @rx.event
     async def test(self, upstream_id: str, name: str) -> AsyncGenerator[Any, None]:
-        self.testing_id = upstream_id
+        self.testing_id, self.result = upstream_id, ResultRow()
         yield
         try:
             found = await self._ask(lambda api: api.test_upstream(upstream_id))
@@ -94,12 +109,13 @@ class AdminUpstreams(Viewer):
             return
         finally:
             self.testing_id = ""
+        self.result = write_test(upstream_id, found, self._writer)
         if found.ok:
-            latency = self._writer.milliseconds(found.latency_ms)
-            yield rx.toast.success(self._say("upstreams.test_ok", name=name, latency=latency, models=len(found.models)))
+            said = self._say("upstreams.test_ok", name=name, latency=self.result.latency, models=len(found.models))
+            yield rx.toast.success(said)
         else:
-            reason = found.error or str(found.status)
-            yield rx.toast.error(self._say("upstreams.test_failed", name=name, error=reason), duration=10_000)
+            said = self._say("upstreams.test_failed", name=name, error=self.result.error)
+            yield rx.toast.error(said, duration=10_000)
 
     @rx.event
     async def enable(self, upstream_id: str) -> Any:
@@ -107,12 +123,14 @@ class AdminUpstreams(Viewer):
             upstream = await self._ask(lambda api: api.update_upstream(upstream_id, enabled=True))
         except OperisError as error:
             return rx.toast.error(self._explain(error))
+        self.shown = write_upstream(upstream, self._writer)
         await self._read()
         return rx.toast.success(self._say("upstreams.enabled", name=upstream.name))
 
     @rx.event
     def ask_disable(self, upstream_id: str, name: str) -> None:
         self.disabling_id, self.disabling_name, self.disable_failure = upstream_id, name, ""
+        self.opened = False
 
     @rx.event
     def keep(self, _opened: bool = False) -> None:
@@ -132,26 +150,110 @@ class AdminUpstreams(Viewer):
         await self._read()
         return rx.toast.success(self._say("upstreams.disabled", name=self.disabling_name))
 
+    @rx.event
+    async def open_upstream(self, upstream_id: str) -> None:
+        found = next((row for row in self.rows if row.id == upstream_id), None)
+        if found is None:
+            return
+        self.shown, self.opened, self.open_failure, self.removing_id = found, True, "", ""
+        self.served, self.forms = [], self.forms + 1
+        await self._read_served()
+
+    @rx.event
+    def close_upstream(self, _opened: bool = False) -> None:
+        self.opened = False
+
+    @rx.event
+    async def change(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        """Change name, address or first credential; an empty credential keeps the stored one."""
+        name, base_url = read_field(form, "new_name").strip(), read_field(form, "new_base_url").strip()
+        api_key = read_field(form, "new_api_key").strip()
+        upstream_id = self.shown.id
+        async for event in self._change(
+            lambda api: api.update_upstream(
+                upstream_id,
+                name=name,
+                base_url=base_url if base_url != self.shown.base_url else UNSET,
+                api_key=api_key or UNSET,
+            ),
+            "upstreams.changed",
+        ):
+            yield event
+
+    @rx.event
+    async def add_key(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        api_key, upstream_id = read_field(form, "further_key").strip(), self.shown.id
+        async for event in self._change(
+            lambda api: api.add_upstream_key(upstream_id, api_key=api_key), "upstreams.key_added"
+        ):
+            yield event
+
+    @rx.event
+    def ask_remove_key(self, key_id: str) -> None:
+        self.removing_id = key_id
+
+    @rx.event
+    async def remove_key(self) -> AsyncGenerator[Any, None]:
+        key_id, upstream_id = self.removing_id, self.shown.id
+        if not key_id:
+            return
+        async for event in self._change(
+            lambda api: api.remove_upstream_key(upstream_id, key_id), "upstreams.key_removed"
+        ):
+            yield event
+
+    @rx.event
+    async def share_out(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        """Set a model's weight and priority at this upstream."""
+        link_id, upstream_id = read_field(form, "link_id"), self.shown.id
+        weight, priority = (read_field(form, name).strip() for name in ("weight", "priority"))
+        if not (weight.isdecimal() and priority.isdecimal()):
+            self.open_failure = self._say("upstreams.share_numbers")
+            return
+        self.open_failure = ""
+        try:
+            await self._ask(
+                lambda api: api.update_model_upstream(upstream_id, link_id, weight=int(weight), priority=int(priority))
+            )
+        except OperisError as error:
+            self.open_failure = self._explain(error)
+            return
+        yield rx.toast.success(self._say("upstreams.shared"))
+        await self._read_served()
+
+    async def _change(self, call: Callable[[AsyncOperis], Awaitable[Upstream]], said: str) -> AsyncGenerator[Any, None]:
+        """Change the opened upstream, say so, and show what it has become; a refusal keeps the input."""
+        if not self.opened or self.busy:
+            return
+        self.busy, self.open_failure = True, ""
+        yield
+        try:
+            upstream = await self._ask(call)
+        except OperisError as error:
+            self.open_failure = self._explain(error)
+            return
+        finally:
+            self.busy = False
+        self.shown, self.removing_id, self.forms = write_upstream(upstream, self._writer), "", self.forms + 1
+        yield rx.toast.success(self._say(said, name=upstream.name))
+        await self._read()
+
     async def _read(self) -> None:
         try:
             found = await self._ask(lambda api: api.list_upstreams())
         except OperisError as error:
             self.failure = self._explain(error)
             return
-        self.rows = [_row(upstream, self._writer) for upstream in found.items]
+        self.rows = [write_upstream(upstream, self._writer) for upstream in found.items]
         self.loaded, self.failure = True, ""
 
-
-def _row(upstream: Upstream, writer: Writer) -> UpstreamRow:
-    return UpstreamRow(
-        id=upstream.id,
-        name=upstream.name,
-        base_url=upstream.base_url or NOTHING,
-        key=f"…{upstream.api_key_last_four}" if upstream.api_key_last_four else NOTHING,
-        status="enabled" if upstream.enabled else "disabled",
-        models=writer.count(upstream.models),
-        testable=upstream.protocol != "echo",
-    )
+    async def _read_served(self) -> None:
+        try:
+            models = await self._ask(lambda api: api.list_model_rows())
+        except OperisError as error:
+            self.open_failure = self._explain(error)
+            return
+        self.served = write_served(self.shown.id, models.items)
 
 
 @page(route="/admin/upstreams", title="nav.admin_upstreams", role="admin", on_load=AdminUpstreams.load)
@@ -159,12 +261,23 @@ def admin_upstreams() -> rx.Component:
     return rx.fragment(
         rx.el.div(
             rx.el.p(t("upstreams.text"), class_name="text-sm text-muted-foreground"),
-            rx.el.button(
-                rx.icon("plus", size=16),
-                t("upstreams.add"),
-                type="button",
-                on_click=AdminUpstreams.open_form(True),
-                class_name=theme.BUTTON,
+            rx.el.div(
+                rx.el.button(
+                    rx.icon("rotate-cw", size=16),
+                    type="button",
+                    title=t("action.refresh"),
+                    aria_label=t("action.refresh"),
+                    on_click=AdminUpstreams.load,
+                    class_name=theme.BUTTON_ICON,
+                ),
+                rx.el.button(
+                    rx.icon("plus", size=16),
+                    t("upstreams.add"),
+                    type="button",
+                    on_click=AdminUpstreams.open_form(True),
+                    class_name=theme.BUTTON,
+                ),
+                class_name="flex items-center gap-2",
             ),
             class_name="flex flex-col gap-4 sm:flex-row sm:items-center sm:justify-between",
         ),
@@ -177,6 +290,7 @@ def admin_upstreams() -> rx.Component:
             full=_table(),
         ),
         _form(),
+        _sheet(),
         dialogs.confirm(
             title=t("upstreams.disable_title", name=AdminUpstreams.disabling_name),
             text=t("upstreams.disable_text"),
@@ -194,67 +308,107 @@ def _table() -> rx.Component:
     return table(
         [
             Column(t("upstreams.name")),
-            Column(t("upstreams.key"), from_width="md"),
-            Column(t("upstreams.models"), number=True, from_width="sm"),
-            Column(t("upstreams.status")),
-            Column(rx.el.span(t("table.actions"), class_name="sr-only")),
+            Column(t("upstreams.health")),
+            Column(t("upstreams.protocol"), from_width="lg"),
+            Column(t("upstreams.key"), from_width="lg"),
+            Column(t("upstreams.models"), number=True, from_width="md"),
+            Column(rx.el.span(t("table.actions"), class_name="sr-only"), from_width="sm"),
         ],
         AdminUpstreams.rows,
         lambda row: [
             rx.el.div(
-                rx.el.span(row.name, class_name="font-medium"),
-                rx.el.span(row.base_url, class_name="max-w-32 truncate text-xs text-muted-foreground sm:max-w-80"),
+                rx.el.button(
+                    row.name,
+                    type="button",
+                    on_click=AdminUpstreams.open_upstream(row.id).stop_propagation,
+                    class_name="max-w-32 truncate text-left font-medium cursor-pointer hover:underline rounded-sm "
+                    "sm:max-w-72 " + theme.FOCUS,
+                ),
+                rx.el.span(row.base_url, class_name="max-w-32 truncate text-xs text-muted-foreground sm:max-w-72"),
                 class_name="flex flex-col gap-0.5",
             ),
-            rx.el.span(row.key, class_name="font-mono text-xs text-muted-foreground"),
+            _health(row),
+            rx.el.span(row.protocol, class_name="text-muted-foreground"),
+            rx.el.div(
+                rx.el.span(row.key, class_name="font-mono text-xs text-muted-foreground"),
+                rx.cond(row.further > 0, quiet_badge(f"+{row.further}"), rx.fragment()),
+                class_name="flex items-center gap-2",
+            ),
             rx.el.span(row.models, class_name=theme.NUMBER),
-            badge(row.status),
             actions(
                 rx.cond(
-                    row.testable,
+                    row.builtin,
+                    rx.fragment(),
                     rx.el.button(
                         rx.cond(AdminUpstreams.testing_id == row.id, t("upstreams.testing"), t("upstreams.test")),
                         type="button",
                         disabled=AdminUpstreams.testing_id == row.id,
-                        on_click=AdminUpstreams.test(row.id, row.name),
-                        class_name=theme.BUTTON_SMALL,
-                    ),
-                    rx.fragment(),
-                ),
-                rx.cond(
-                    row.status == "enabled",
-                    rx.el.button(
-                        t("upstreams.disable"),
-                        type="button",
-                        on_click=AdminUpstreams.ask_disable(row.id, row.name),
-                        class_name=theme.BUTTON_SMALL_DANGER,
-                    ),
-                    rx.el.button(
-                        t("upstreams.enable"),
-                        type="button",
-                        on_click=AdminUpstreams.enable(row.id),
+                        on_click=AdminUpstreams.test(row.id, row.name).stop_propagation,
                         class_name=theme.BUTTON_SMALL,
                     ),
                 ),
+                _switch(row),
             ),
         ],
         label=t("nav.admin_upstreams"),
+        on_open=lambda row: AdminUpstreams.open_upstream(row.id),
+    )
+
+
+def _switch(row: rx.Var[UpstreamRow]) -> rx.Component:
+    return rx.cond(
+        row.enabled,
+        rx.el.button(
+            t("upstreams.disable"),
+            type="button",
+            on_click=AdminUpstreams.ask_disable(row.id, row.name).stop_propagation,
+            class_name=theme.BUTTON_SMALL_DANGER + " shrink-0",
+        ),
+        rx.el.button(
+            t("upstreams.enable"),
+            type="button",
+            on_click=AdminUpstreams.enable(row.id).stop_propagation,
+            class_name=theme.BUTTON_SMALL + " shrink-0",
+        ),
+    )
+
+
+def _health(row: rx.Var[UpstreamRow]) -> rx.Component:
+    return rx.el.div(
+        badge(row.status),
+        rx.cond(
+            row.note.text != "",
+            rx.el.span(
+                rx.cond(row.status == "resting", t("upstreams.until", at=row.note.text), row.note.text),
+                title=row.note.exact,
+                class_name="max-w-28 truncate text-xs tabular-nums text-muted-foreground sm:max-w-56",
+            ),
+            rx.fragment(),
+        ),
+        class_name="flex flex-col items-start gap-1",
     )
 
 
 def _form() -> rx.Component:
+    anthropic = AdminUpstreams.protocol == "anthropic"
     return dialogs.dialog(
         rx.el.form(
             alert(AdminUpstreams.add_failure),
             field(
                 t("upstreams.name"),
-                text_input("name", required=True, max_length=100, auto_complete="off", placeholder="OpenAI"),
+                text_input("name", required=True, max_length=80, auto_complete="off", placeholder="OpenAI"),
                 name="name",
             ),
             field(
                 t("upstreams.protocol"),
-                select("protocol", [("openai", "OpenAI"), ("anthropic", "Anthropic")]),
+                select(
+                    "protocol",
+                    [("openai", "OpenAI"), ("anthropic", "Anthropic")],
+                    on_change=AdminUpstreams.choose_protocol,
+                    aria_describedby="protocol-hint",
+                ),
                 name="protocol",
+                hint=rx.cond(anthropic, t("upstreams.anthropic_hint"), t("upstreams.openai_hint")),
             ),
             field(
                 t("upstreams.base_url"),
@@ -263,11 +417,11 @@ def _form() -> rx.Component:
                     type="url",
                     required=True,
                     auto_complete="off",
-                    placeholder="https://api.openai.com/v1",
+                    placeholder=rx.cond(anthropic, "https://api.anthropic.com", "https://api.openai.com/v1"),
                     aria_describedby="base_url-hint",
                 ),
                 name="base_url",
-                hint=t("upstreams.base_url_hint"),
+                hint=rx.cond(anthropic, t("upstreams.base_url_bare"), t("upstreams.base_url_hint")),
             ),
             field(
                 t("upstreams.api_key"),
@@ -284,4 +438,88 @@ def _form() -> rx.Component:
         text=t("upstreams.add_text"),
         is_open=AdminUpstreams.adding,
         on_open_change=AdminUpstreams.open_form,
+    )
+
+
+def _sheet() -> rx.Component:
+    shown = AdminUpstreams.shown
+    return dialogs.sheet(
+        alert(AdminUpstreams.open_failure),
+        health_facts(shown),
+        rx.el.div(
+            rx.cond(
+                shown.builtin,
+                rx.fragment(),
+                rx.el.button(
+                    rx.icon("plug-zap", size=14),
+                    rx.cond(AdminUpstreams.testing_id == shown.id, t("upstreams.testing"), t("upstreams.test_now")),
+                    type="button",
+                    disabled=AdminUpstreams.testing_id == shown.id,
+                    on_click=AdminUpstreams.test(shown.id, shown.name),
+                    class_name=theme.BUTTON_SMALL + " shrink-0",
+                ),
+            ),
+            _switch(shown),
+            class_name="flex flex-wrap gap-2",
+        ),
+        rx.cond(
+            shown.builtin,
+            rx.fragment(),
+            rx.fragment(
+                rx.cond(
+                    AdminUpstreams.result.upstream_id == shown.id, test_result(AdminUpstreams.result), rx.fragment()
+                ),
+                credentials(
+                    shown.credentials,
+                    removing=AdminUpstreams.removing_id,
+                    on_ask=AdminUpstreams.ask_remove_key,
+                    on_remove=AdminUpstreams.remove_key,
+                    on_add=AdminUpstreams.add_key,
+                    busy=AdminUpstreams.busy,
+                    forms=AdminUpstreams.forms,
+                ),
+            ),
+        ),
+        served_models(AdminUpstreams.served, on_share=AdminUpstreams.share_out, fixed=shown.builtin),
+        rx.cond(shown.builtin, rx.fragment(), disclosure(t("upstreams.change"), _change_form())),
+        title=shown.name,
+        text=shown.base_url,
+        is_open=AdminUpstreams.opened,
+        on_open_change=AdminUpstreams.close_upstream,
+    )
+
+
+def _change_form() -> rx.Component:
+    shown = AdminUpstreams.shown
+    return rx.el.form(
+        field(
+            t("upstreams.name"),
+            text_input("new_name", required=True, max_length=80, auto_complete="off", default_value=shown.name),
+            name="new_name",
+        ),
+        field(
+            t("upstreams.base_url"),
+            text_input(
+                "new_base_url",
+                type="url",
+                required=True,
+                auto_complete="off",
+                default_value=shown.base_url,
+                aria_describedby="new_base_url-hint",
+            ),
+            name="new_base_url",
+            hint=t("upstreams.new_address_hint"),
+        ),
+        field(
+            t("upstreams.api_key"),
+            text_input("new_api_key", type="password", auto_complete="off", aria_describedby="new_api_key-hint"),
+            name="new_api_key",
+            hint=t("upstreams.kept_key_hint"),
+        ),
+        dialogs.buttons(submit(t("action.save"), busy=AdminUpstreams.busy, look=theme.BUTTON_OUTLINE)),
+        key=AdminUpstreams.forms.to_string(),
+        on_submit=AdminUpstreams.change,
+        method="post",
+        action="/_auth/nojs",
+        class_name="flex flex-col gap-4",
     )
