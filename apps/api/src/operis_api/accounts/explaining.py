@@ -19,7 +19,6 @@ from operis_api.usage.presenting import show_request
 from operis_api.usage.records import RecordRow, read_record
 from operis_api.usage.schemas import Request
 from operis_db.catalog import Price
-from operis_db.ledger import Entry
 
 
 class MeterLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +88,6 @@ async def explain(session: AsyncSession, row: RecordRow, *, for_operator: bool) 
     record = row.record
     price = await session.get_one(Price, record.price_id)
     sources = await read_grant_sources(session, record.organization_id, record.grant_ids)
-    entries = await list_posting_entries(session, record.organization_id, record.id)
     usage = Meters(**{meter: getattr(record, meter) for meter in METERS})
     tier = resolve_price(price).tier_of(usage)
     return ExplainedRequest(
@@ -106,7 +104,7 @@ async def explain(session: AsyncSession, row: RecordRow, *, for_operator: bool) 
             BurntGrant(grant_id=grant_id, source=sources.get(grant_id, ""), amount=format_nano(amount))
             for grant_id, amount in zip(record.grant_ids, record.grant_amounts_nano, strict=True)
         ],
-        entries=[_ledger_line(entry) for entry in entries],
+        entries=await _ledger_lines(session, record.organization_id, record.id),
         reversal=await _reversal(session, record.organization_id, record.id),
         client_address=record.client_address,
         client_agent=record.client_agent,
@@ -117,19 +115,23 @@ async def _reversal(session: AsyncSession, organization_id: UUID, request_id: UU
     posting = await read_reversal(session, organization_id, request_id)
     if posting is None:
         return None
-    entries = await list_posting_entries(session, organization_id, posting.id)
     return ChargeReversal(
-        created_at=posting.created_at, reason=posting.reason, entries=[_ledger_line(entry) for entry in entries]
+        created_at=posting.created_at,
+        reason=posting.reason,
+        entries=await _ledger_lines(session, organization_id, posting.id),
     )
 
 
-def _ledger_line(entry: Entry) -> LedgerLine:
-    return LedgerLine(
-        account=entry.account,
-        amount=format_nano(entry.amount_nano),
-        balance_after=None if entry.balance_after_nano is None else format_nano(entry.balance_after_nano),
-        sequence=entry.sequence,
-    )
+async def _ledger_lines(session: AsyncSession, organization_id: UUID, posting_id: UUID) -> list[LedgerLine]:
+    return [
+        LedgerLine(
+            account=entry.account,
+            amount=format_nano(entry.amount_nano),
+            balance_after=None if entry.balance_after_nano is None else format_nano(entry.balance_after_nano),
+            sequence=entry.sequence,
+        )
+        for entry in await list_posting_entries(session, organization_id, posting_id)
+    ]
 
 
 def _meter_lines(usage: Meters, tier: Tier) -> list[MeterLine]:
