@@ -3,12 +3,15 @@
 import sys
 
 from bench.choosing import Runnable, run_chosen
-from bench.drills import crashes, outages, races, soak
+from bench.drills import crashes, outages, races, rights, soak
 
 DRILLS = {
     "crashes": Runnable(crashes.main, 500, "kills", 12, "processes die in named places; each call is charged once"),
     "outages": Runnable(outages.main, 100, "stops", 8, "PostgreSQL killed under load; what was told is in the ledger"),
     "races": Runnable(races.main, 200, "races", 6, "of 1,000 calls at once, exactly those the wallet pays for"),
+    "rights": Runnable(
+        rights.main, 200, "tries", 3, "revoked, limited or suspended here, refused there within a second"
+    ),
     "soak": Runnable(soak.main, 1_000_000, "operations", 20, "random movements by 64 clients, and a replay of them"),
 }
 
