@@ -1,5 +1,6 @@
 """What a credential costs the database: a wrong checksum nothing, an unknown key one query, a known one nothing."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -34,6 +35,13 @@ class Counted:
         finally:
             taken = len(self.statements) - before
         return taken
+
+    async def fresh(self, secret: str) -> str:
+        """Return why the key, read afresh, is not good."""
+        asking = Asking(credential=secret, scope="inference:chat", organization_id=None, address=None, agent=None)
+        with pytest.raises(InvalidApiKey) as refusal:
+            await self._ring.authenticate(asking, fresh=True)
+        return refusal.value.code
 
     async def refuse(self, secret: str) -> int:
         before = len(self.statements)
@@ -80,3 +88,20 @@ async def test_an_unknown_key_costs_one_query_each_time(counted: Counted) -> Non
 async def test_a_known_key_costs_one_query_and_none_while_it_is_cached(counted: Counted, ada: Account) -> None:
     secret = await mint(ada)
     assert [await counted.authenticate(secret) for _ in range(100)] == [1, *([0] * 99)]
+
+
+async def test_calls_that_come_at_once_share_one_query_however_many(counted: Counted, ada: Account) -> None:
+    secret = await mint(ada)
+    await asyncio.gather(*(counted.authenticate(secret) for _ in range(500)))
+    assert len(counted.statements) <= 2
+
+
+async def test_a_read_that_began_before_a_change_is_not_shared_with_who_came_after(
+    counted: Counted, ada: Account
+) -> None:
+    minted = await ada.client.mint_key(name="changes")
+    before = asyncio.gather(*(counted.authenticate(minted.secret) for _ in range(50)))
+    await asyncio.sleep(0)
+    await ada.client.revoke_key(minted.key.id)
+    await asyncio.gather(before, return_exceptions=True)
+    assert await counted.fresh(minted.secret) == "invalid_api_key"

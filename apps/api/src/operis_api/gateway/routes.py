@@ -31,8 +31,9 @@ from operis_api.gateway.relay import Client
 from operis_api.keys.authentication import Caller, KeyRing
 from operis_api.keys.changing import read_key
 from operis_api.kit.encryption import Vault
-from operis_api.kit.errors import DomainError
+from operis_api.kit.errors import DomainError, Unavailable
 from operis_api.kit.money import format_nano
+from operis_api.kit.problems import is_database_away
 from operis_api.kit.sessions import Sessions
 from operis_api.limits.fields import Limits, show_limits
 from operis_api.limits.states import LimitState
@@ -86,7 +87,10 @@ async def _serve(
         return
     except DomainError as error:
         await door.refuse(error)
-    except Exception:
+    except Exception as error:
+        if is_database_away(error):
+            await door.refuse(Unavailable())
+            return
         log.exception("gateway_error", request_id=str(door.request_id))
         await door.refuse(InternalError("It was logged under this request id; your requests tell what was charged."))
 

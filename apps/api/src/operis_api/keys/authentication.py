@@ -5,11 +5,13 @@ decided by admission, inside its transaction, so a revocation is exact in every 
 read afresh first.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import msgspec
 from sqlalchemy import func, select, update
@@ -88,6 +90,7 @@ class KeyRing:
         self._peppers = peppers
         self._uses = uses
         self._callers: OrderedDict[bytes, Caller] = OrderedDict()
+        self._reading: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def authenticate(self, asking: Asking, *, fresh: bool = False) -> Caller:
         """Return the caller, or raise why the credential is not good for this; `fresh` reads the key again."""
@@ -100,7 +103,7 @@ class KeyRing:
         young = known is not None and time.monotonic() - known.read_at < CACHED_SECONDS
         if known is not None and young and _find_refusal(known, asking) is None:
             return known
-        caller = await self._read_key(hashes)
+        caller = await self._read_once(hashes)
         if refusal := _find_refusal(caller, asking):
             raise refusal
         return caller
@@ -140,7 +143,18 @@ class KeyRing:
         )
         return user, caller.announcements
 
+    async def _read_once(self, hashes: list[bytes]) -> Caller:
+        """Read the key, once for all who ask for it at the same time: by a read that began after each of them came."""
+        came_at = time.monotonic()
+        lock = self._reading.get(hashes[0])
+        if lock is None:
+            lock = self._reading[hashes[0]] = asyncio.Lock()
+        async with lock:
+            known = self._callers.get(hashes[0])
+            return known if known is not None and known.read_at >= came_at else await self._read_key(hashes)
+
     async def _read_key(self, hashes: list[bytes]) -> Caller:
+        began_at = time.monotonic()
         async with self._sessions.begin() as session:
             query = (
                 select(ApiKey, KeySecret, User.status, Organization, Membership.role, func.now())
@@ -157,7 +171,7 @@ class KeyRing:
             )
             found = (await session.execute(query)).tuples().first()
             try:
-                caller = _judge(found)
+                caller = _judge(found, began_at)
             except (InvalidApiKey, KeyDisabled, OwnerSuspended):
                 self._callers.pop(hashes[0], None)
                 raise
@@ -205,7 +219,7 @@ class KeyRing:
         )
 
 
-def _judge(found: tuple[ApiKey, KeySecret, str, Organization, str | None, datetime] | None) -> Caller:
+def _judge(found: tuple[ApiKey, KeySecret, str, Organization, str | None, datetime] | None, began_at: float) -> Caller:
     """Return whose key was found, or raise why it is not good."""
     if found is None:
         raise InvalidApiKey("The key is unknown, revoked or expired.")
@@ -233,7 +247,7 @@ def _judge(found: tuple[ApiKey, KeySecret, str, Organization, str | None, dateti
         secret_id=secret.id,
         secret_expires_at=secret.expires_at,
         rights=rights_of(key),
-        read_at=time.monotonic(),
+        read_at=began_at,
     )
 
 

@@ -66,7 +66,7 @@ def as_refusal(request: AnyRequest, error: Exception) -> DomainError:
         return UnreadableBody("The body is not UTF-8, or nested too deeply.")
     if isinstance(error, DBAPIError) and _sqlstate(error) in _TEXT_STATES:
         return UnusableText("Leave out the character NUL (U+0000).")
-    if _is_database_away(error):
+    if is_database_away(error):
         log.warning("database_away", path=request.url.path, request_id=request_id_of(request), error=str(error)[:200])
         return Unavailable()
     log.error("unhandled_error", path=request.url.path, request_id=request_id_of(request), exc_info=error)
@@ -95,7 +95,7 @@ def request_id_of(request: AnyRequest) -> str:
     return str(cast("dict[str, object]", request.scope["state"]).get("request_id", ""))
 
 
-def _is_database_away(error: BaseException | None) -> bool:
+def is_database_away(error: BaseException | None) -> bool:
     """Tell whether a connection could not be had or broke, wherever in the chain that stands."""
     while error is not None:
         if isinstance(error, (OSError, TimeoutError, PoolTimeoutError)):
