@@ -179,7 +179,7 @@ async def _use_code(session: AsyncSession, state: State, user: User, code: str, 
 async def _note_refusal(sessions: Sessions, origin: Origin, user: User | None, action: str) -> None:
     """Write a failed proof into the log and the audit log; for nobody the same work is done."""
     log.warning("sign_in_refused", action=action, address=origin.address, request_id=origin.request_id)
-    target: tuple[str, UUID | str] = ("user", user.id if user else "unknown")
+    target: tuple[str, UUID | str] = ("user", user.id) if user else ("address", "unknown")
     async with sessions.begin() as session:
         record_event(session, origin, action=action, target=target)
 
