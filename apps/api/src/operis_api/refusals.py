@@ -78,6 +78,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
         TooManyAttempts,
     ),
     "step_up": (
+        InvalidField,
         signing_in.InvalidCredentials,
         credentials.InvalidCode,
         credentials.SecondFactorMissing,

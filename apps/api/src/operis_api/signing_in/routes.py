@@ -16,7 +16,9 @@ from operis_api.credentials.errors import InvalidCode
 from operis_api.credentials.links import make_link, read_link, use_link
 from operis_api.credentials.passwords import is_outdated, rehash
 from operis_api.credentials.second_factors import Safe, check_code, count_recovery_codes, read_confirmed_at
+from operis_api.kit.errors import InvalidField
 from operis_api.kit.origin import AnyRequest, Origin, origin_of
+from operis_api.kit.pacing import fill_step, read_clock
 from operis_api.kit.sessions import Sessions
 from operis_api.kit.tokens import TokenSigner, Unauthenticated
 from operis_api.mail.notifying import notify
@@ -39,6 +41,8 @@ from operis_api.throttling.policies import PROOF
 from operis_api.throttling.throttles import Throttles, Try
 from operis_db.people import User
 
+REFUSAL_STEP_SECONDS = 0.1
+"""How long a refused sign-in takes, in steps: what is written of nobody takes less than what is written of a user."""
 log = structlog.get_logger()
 
 
@@ -48,7 +52,7 @@ async def login(request: AnyRequest, state: State, data: JSONBody[LoginBody]) ->
 
     `device_token`, from an earlier sign-in on this device, keeps strangers from using up this device's attempts.
     """
-    sessions, throttles, origin = _sessions(state), _throttles(state), origin_of(request)
+    sessions, throttles, origin, began = _sessions(state), _throttles(state), origin_of(request), read_clock()
     async with sessions() as session:
         found = await find_user(session, data.email)
         device_id = await recognize_device(session, _signer(state), found.id if found else None, data.device_token)
@@ -58,6 +62,7 @@ async def login(request: AnyRequest, state: State, data: JSONBody[LoginBody]) ->
         user = await check_credentials(found, data.password)
     except InvalidCredentials:
         await _note_refusal(sessions, origin, found, "session.refuse")
+        await fill_step(began, REFUSAL_STEP_SECONDS)
         raise
     await throttles.forgive(*attempt.forgiven)
     if attempt.shared:
@@ -109,6 +114,8 @@ async def show_again(identity: Identity, state: State, data: JSONBody[StepUpBody
     password.
     """
     assert identity.session_id is not None, "no scope opens this to keys"
+    if data.password is None and data.code is None:
+        raise InvalidField("password", "send it, or a code where there is a second factor.")
     sessions, one = _sessions(state), Try(PROOF, str(identity.user_id))
     await _throttles(state).take(identity.origin.address, one)
     async with sessions() as session:

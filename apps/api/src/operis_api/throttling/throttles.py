@@ -1,5 +1,6 @@
 """Taking a try before the work it pays for: many processes that try at once take one after the other."""
 
+import asyncio
 import hashlib
 import ipaddress
 import math
@@ -17,6 +18,8 @@ from operis_api.throttling.policies import DEVELOPMENT, Bucket, Policy, fill
 from operis_db.records import Throttle
 
 KEPT = timedelta(days=2)
+CONNECTIONS_MAX = 3
+"""How many connections of a process may wait for buckets, so that a storm on one account leaves some to all others."""
 V6_PREFIX = 64
 """One household or server has this many IPv6 addresses: they count as one."""
 log = structlog.get_logger()
@@ -39,6 +42,7 @@ class Throttles:
     def __init__(self, sessions: Sessions, *, lenient: bool) -> None:
         self._sessions = sessions
         self._lenient = lenient
+        self._turns = asyncio.Semaphore(CONNECTIONS_MAX)
 
     async def take(self, address: str | None, *tries: Try) -> None:
         """Count one try in each bucket, or raise `TooManyAttempts` and count it in none.
@@ -47,7 +51,7 @@ class Throttles:
         """
         policies = {one.key: DEVELOPMENT if self._lenient and is_loopback(address) else one.policy for one in tries}
         keys = sorted(policies)
-        async with self._sessions.begin() as session:
+        async with self._turns, self._sessions.begin() as session:
             # Makes each row or locks it, in one statement: none is deleted in between, so no try is lost.
             fresh = insert(Throttle).values([{"key": key} for key in keys])
             locked = fresh.on_conflict_do_update(index_elements=[Throttle.key], set_={"key": fresh.excluded.key})
