@@ -5,7 +5,18 @@ The functions that move money set by set (`place_holds`, `settle_holds`, `expire
 
 from uuid import UUID
 
-from sqlalchemy import Boolean, CheckConstraint, Computed, Index, SmallInteger, String, Text, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -125,8 +136,12 @@ class Posting(Base):
     grant_ids: Mapped[list[UUID]] = mapped_column(server_default=text("'{}'"))
     grant_amounts_nano: Mapped[list[int]] = mapped_column(server_default=text("'{}'"))
     """What each of those grants gained or lost; a charge's are in its usage record."""
+    written: Mapped[Count] = mapped_column(server_default=text("ledger_clock()"))
+    """By which transaction, on the ledger's clock: what the chain is cut by."""
 
     __table_args__ = (
+        Index("ix_postings_written", "written"),
+        Index("ix_postings_written_other", "written", postgresql_where=text("kind <> 'charge'")),
         CheckConstraint("cardinality(grant_ids) = cardinality(grant_amounts_nano)", name="moves"),
         Index(
             "uq_postings_reverses_id",
@@ -167,14 +182,73 @@ class Entry(Base):
     )
 
 
+class Void(Base):
+    """A request that was settled for nothing: it has a usage record and no posting. Noted by a trigger."""
+
+    __tablename__ = "voids"
+    organization_id: Mapped[Id] = mapped_column(primary_key=True)
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    written: Mapped[Count] = mapped_column(server_default=text("ledger_clock()"), index=True)
+
+
+class ChainForm(Base):
+    """Which columns of which tables a block seals, in their order; a new one when a table got a column."""
+
+    __tablename__ = "chain_forms"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    columns: Mapped[dict[str, list[str]]] = mapped_column(JSONB)
+
+
+class Block(Base):
+    """A link of the chain: seals every row written from `low` until before `high`, and the block before it."""
+
+    __tablename__ = "ledger_blocks"
+    number: Mapped[Count] = mapped_column(primary_key=True, autoincrement=False)
+    low: Mapped[Count]
+    high: Mapped[Count]
+    form_id: Mapped[int] = mapped_column(ForeignKey("chain_forms.id"))
+    postings: Mapped[int]
+    entries: Mapped[int]
+    grants: Mapped[int]
+    records: Mapped[int]
+    ledger_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    """Over postings with their entries and the grants they made."""
+    usage_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    """Over usage records, apart: it stays when a month of them is dropped."""
+    posting_marks: Mapped[bytes] = mapped_column(LargeBinary)
+    """Four bytes of each row's hash: they name the row where a hash does not agree."""
+    record_marks: Mapped[bytes] = mapped_column(LargeBinary)
+    previous_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    cut_at: Mapped[Moment] = mapped_column(index=True)
+
+    __table_args__ = (CheckConstraint("low < high", name="range"),)
+
+
 class LedgerCheck(Base):
-    """What one check of the books found: each invariant with the findings against it."""
+    """One check of the books: asked for, running, or done with each invariant and the findings against it."""
 
     __tablename__ = "ledger_checks"
     id: Mapped[NewId] = mapped_column(primary_key=True)
-    checked_at: Mapped[CreatedAt] = mapped_column(index=True)
-    duration_ms: Mapped[int]
-    holds: Mapped[bool]
-    checks: Mapped[list[dict[str, object]]] = mapped_column(JSONB)
+    kind: Mapped[str] = mapped_column(String(16))
+    """full, or incremental: what was written since the last one."""
+    state: Mapped[str] = mapped_column(String(16))
+    asked_at: Mapped[CreatedAt] = mapped_column(index=True)
     actor_id: Mapped[Id | None]
     """Who asked; None: the job."""
+    started_at: Mapped[Moment | None]
+    finished_at: Mapped[Moment | None]
+    steps_done: Mapped[int] = mapped_column(server_default=text("0"))
+    steps_total: Mapped[int] = mapped_column(server_default=text("0"))
+    rows_read: Mapped[Count] = mapped_column(server_default=text("0"))
+    holds: Mapped[bool | None]
+    checks: Mapped[list[dict[str, object]]] = mapped_column(JSONB, server_default=text("'[]'"))
+    block_number: Mapped[Count | None]
+    """The newest block that was checked, and its hash: the next incremental check begins behind it."""
+    block_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    __table_args__ = (
+        CheckConstraint("kind IN ('full', 'incremental')", name="kind"),
+        CheckConstraint("state IN ('queued', 'running', 'done')", name="state"),
+        Index("uq_ledger_checks_open", "kind", unique=True, postgresql_where=text("state <> 'done'")),
+    )

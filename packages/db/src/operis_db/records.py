@@ -1,4 +1,4 @@
-"""Records: audit log, mail, and answers kept for Idempotency-Key."""
+"""Records: audit log, mail, answers kept for Idempotency-Key, and alerts for operators."""
 
 from uuid import UUID
 
@@ -128,3 +128,23 @@ class IdempotentCall(Base):
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (Index("ix_idempotent_calls_created_at", "created_at"),)
+
+
+class Alert(Base):
+    """Something an operator must look at, open until one acknowledges it; what is seen again is counted."""
+
+    __tablename__ = "alerts"
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    subject: Mapped[str] = mapped_column(Text)
+    """What it is about: the same subject is one alert, until it is acknowledged."""
+    detail: Mapped[str] = mapped_column(Text)
+    raised_at: Mapped[CreatedAt]
+    seen_at: Mapped[CreatedAt]
+    times: Mapped[int] = mapped_column(server_default=text("1"))
+    acknowledged_at: Mapped[Moment | None]
+    acknowledged_by: Mapped[Id | None]
+
+    __table_args__ = (
+        Index("uq_alerts_open", "kind", "subject", unique=True, postgresql_where=text("acknowledged_at IS NULL")),
+    )
