@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import asyncpg
-from tests.money.moving import ECHO_PRICE
+from tests.running import NANO_MODEL, NANO_PRICE
 
 from operis_api.kit.ids import new_id
 
@@ -56,8 +56,8 @@ WITH dealt AS MATERIALIZED (
         http_status, streamed, estimated, input, cached_input, cache_write_5m, cache_write_1h, output, reasoning,
         audio_input, audio_output, image, per_request, hold_nano, charge_nano, loss_nano, grant_ids, grant_amounts_nano,
         latency_ms, attempts)
-    SELECT organization_id, now(), id, now(), owner_id, 'operis/echo', $3, 'completed', 200, false, false, 1, 0, 0, 0,
-        1, 0, 0, 0, 0, 0, 1, 1, 0, ARRAY[grant_id], ARRAY[1], 1, '[]' FROM dealt
+    SELECT organization_id, moment_of(id), id, now(), owner_id, $4, $3, 'completed', 200, false, false, 1, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 1, 1, 0, ARRAY[grant_id], ARRAY[1], 1, '[]' FROM dealt
 ), spent AS (
     INSERT INTO spending AS s (organization_id, subject_id, spent_nano, requests, day, day_nano, week, week_nano, month,
         month_nano)
@@ -88,5 +88,5 @@ async def add_charges(superuser: asyncpg.Connection, organizations: list[UUID], 
     await superuser.execute("SET session_replication_role = replica")
     at_once = max(1, CHUNK // len(organizations))
     for done in range(0, each, at_once):
-        await superuser.execute(_CHARGES, organizations, min(at_once, each - done), ECHO_PRICE)
+        await superuser.execute(_CHARGES, organizations, min(at_once, each - done), NANO_PRICE, NANO_MODEL)
     await superuser.execute("RESET session_replication_role")

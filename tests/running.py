@@ -11,17 +11,18 @@ import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import httpx
 import msgspec
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from operis_api.books.verifying import verify_all
 from operis_api.bootstrap import create_admin
 from operis_api.kit.sessions import create_engine
-from operis_api.ledger.invariants import verify_books
 from operis_api.migrating import APP_ROLE, upgrade, with_database
 from operis_api.settings import read_settings
 from operis_client import AsyncOperis
@@ -30,6 +31,9 @@ from operis_db.embedded import EmbeddedPostgres
 ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "correct horse battery staple"
 START_SECONDS = 60
+NANO_PRICE = UUID("00000000-0000-7000-8000-00000000aaaa")
+NANO_MODEL = "test/nano"
+"""A model that is not on offer, at one nanocredit for each token: tests of the ledger charge any amount with it."""
 
 
 class Database(msgspec.Struct, frozen=True):
@@ -50,8 +54,7 @@ class Database(msgspec.Struct, frozen=True):
     async def broken_invariants(self) -> list[str]:
         """Return what `operis verify` finds."""
         engine = create_engine(self.app_url, APP_ROLE)
-        async with AsyncSession(engine) as session:
-            report = await verify_books(session)
+        report = await verify_all(async_sessionmaker(engine, expire_on_commit=False))
         await engine.dispose()
         return [f"{check.name}: {finding}" for check in report.checks for finding in check.findings]
 
@@ -122,6 +125,14 @@ async def make_database(postgres: EmbeddedPostgres, **settings: str) -> Database
         found = read_settings(environment(database, Path(home), 3001, **settings))
         await upgrade(found)
         await create_admin(found, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+    await database.fetch(
+        "INSERT INTO models (id, name, enabled) VALUES ($1, 'One nanocredit a token', false)", NANO_MODEL
+    )
+    await database.fetch(
+        "INSERT INTO prices (id, model_id, effective_from, input, output) VALUES ($1, $2, '2020-01-01Z', 1000, 1000)",
+        NANO_PRICE,
+        NANO_MODEL,
+    )
     return database
 
 

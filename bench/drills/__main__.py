@@ -3,7 +3,7 @@
 import sys
 
 from bench.choosing import Runnable, run_chosen
-from bench.drills import crashes, outages, races, rights, soak
+from bench.drills import crashes, outages, races, rights, soak, tampering
 
 DRILLS = {
     "crashes": Runnable(crashes.main, 500, "kills", 12, "processes die in named places; each call is charged once"),
@@ -13,6 +13,7 @@ DRILLS = {
         rights.main, 200, "tries", 3, "revoked, limited or suspended here, refused there within a second"
     ),
     "soak": Runnable(soak.main, 1_000_000, "operations", 20, "random movements by 64 clients, and a replay of them"),
+    "tampering": Runnable(tampering.main, 1000, "changes", 3, "a superuser changes the books; verifying finds each"),
 }
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ OPENAI_SHAPED = {
     "get_calling_key": "GET /v1/key",
 }
 """Of the gateway: plain objects, since the official SDKs are its typed clients."""
-TEXT = {"get_metrics"}
+TEXT = {"get_metrics", "get_wallet_statement"}
 OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     operation["operationId"]: (method.upper(), path, operation)
     for path, operations in DOCUMENT["paths"].items()

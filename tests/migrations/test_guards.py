@@ -16,6 +16,8 @@ HISTORY = {
     "usage_records": "charge_nano = 0",
     "audit_events": "reason = 'another'",
     "audit_links": "digest = ''",
+    "voids": "written = 0",
+    "ledger_blocks": "number = 0",
 }
 STATEMENTS = [
     (table, statement)
@@ -62,11 +64,11 @@ async def organization_id(database: Database) -> str:
 
 @pytest.fixture
 async def busy(api: Api, ada: Account) -> Database:
-    """A database with rows in every table of history."""
+    """A database with rows in every table of history; voids and blocks may be there or not."""
     await api.openai(await mint(ada)).chat.completions.create(
         model="operis/echo", messages=[{"role": "user", "content": "hi"}]
     )
-    for table in HISTORY:
+    for table in HISTORY.keys() - {"voids", "ledger_blocks"}:
         assert (await api.database.fetch(f"SELECT count(*) FROM {table}"))[0]["count"] > 0
     return api.database
 

@@ -13,9 +13,10 @@ from operis_api.ledger.holds import HoldRequest, Holds, Settlement
 from operis_api.ledger.postings import Movement, credit_wallet
 from operis_api.migrating import APP_ROLE
 from tests.factories import Account
-from tests.running import Database
+from tests.running import NANO_MODEL, NANO_PRICE, Database
 
-ECHO_PRICE = UUID("00000000-0000-7000-8000-000000000004")
+CUTTING = 5_031_978_203
+"""The advisory lock of whoever cuts blocks."""
 GIFT = Movement(kind="gift", account="promotions", reason="for a test", actor_id=None)
 
 
@@ -42,6 +43,7 @@ async def hold_request(
 
 
 def settlement(request: HoldRequest, *, charge_nano: int) -> Settlement:
+    """Return the settlement of a call that used a token for each nanocredit."""
     return Settlement(
         organization_id=request.organization_id,
         hold_id=request.hold_id,
@@ -52,11 +54,11 @@ def settlement(request: HoldRequest, *, charge_nano: int) -> Settlement:
         http_status=200,
         finish_reason="stop",
         estimated=False,
-        input=1,
+        input=charge_nano,
         cached_input=0,
         cache_write_5m=0,
         cache_write_1h=0,
-        output=1,
+        output=0,
         reasoning=0,
         audio_input=0,
         audio_output=0,
@@ -94,9 +96,24 @@ async def give(
         )
 
 
-async def end_grant(database: Database, grant_id: UUID) -> None:
-    """Let so much time pass that the grant is over."""
-    await database.fetch("UPDATE grants SET expires_at = clock_timestamp() WHERE id = $1", grant_id)
+async def end_grant(database: Database, grant_id: UUID, *, ago: str = "0 seconds") -> None:
+    """Let so much time pass that the grant has been over for so long.
+
+    The chain seals the end of a grant: blocks from that one on are taken off, and cut again by the job.
+    """
+    connection = await asyncpg.connect(database.superuser_url)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", CUTTING)
+        await connection.execute(
+            "UPDATE grants SET expires_at = clock_timestamp() - $2::text::interval WHERE id = $1", grant_id, ago
+        )
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(
+            "DELETE FROM ledger_blocks WHERE high > (SELECT min(written) FROM postings WHERE $1 = ANY (grant_ids))",
+            grant_id,
+        )
+        await connection.execute("DELETE FROM ledger_checks")
+    await connection.close()
 
 
 async def run_expiry(database: Database) -> int:
@@ -155,8 +172,8 @@ def new_hold(organization: UUID, user: UUID, *, quote_nano: int, floor_nano: int
         key_id=None,
         key_version=None,
         session_id=None,
-        model_id="operis/echo",
-        price_id=ECHO_PRICE,
+        model_id=NANO_MODEL,
+        price_id=NANO_PRICE,
         catalog_version=catalog_version,
         quote_nano=quote_nano,
         floor_nano=floor_nano,

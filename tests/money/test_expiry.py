@@ -188,7 +188,7 @@ async def test_a_call_that_waited_while_its_grant_ended_is_refused(database: Dat
 
 async def test_a_wallet_that_was_busy_at_each_turn_is_waited_for(database: Database, poor: Account) -> None:
     grant = await give(database, poor, 1000)
-    await database.fetch("UPDATE grants SET expires_at = now() - interval '4 minutes' WHERE id = $1", grant)
+    await end_grant(database, grant, ago="4 minutes")
     organization = UUID(poor.organization_id)
     blocker = await asyncpg.connect(database.superuser_url)
     async with open_sessions(database) as sessions:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from operis_api.credentials.totp import STEP_SECONDS, code_at
+from operis_api.kit.ids import new_id
 from operis_client import AsyncOperis
 from tests.factories import PASSWORD, Account, join, mint, new_email, set_balance, share, sign_up, token_of
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream
 from tests.habits.walking import OPERATIONS, Operation, name_of, send
+from tests.money.moving import give
 from tests.reading_mail import read_mail, token_in
 from tests.running import Api
 
@@ -397,6 +399,24 @@ async def reverse_charge(stage: Stage) -> Change:
     request = (await ada.client.list_requests()).items[0]
     ids = {"organization_id": ada.organization_id, "request_id": request.id}
     return Change(stage.admin.token, ids, {"reason": "It was wrong"})
+
+
+@change
+async def refund_grant(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    grant_id = await give(stage.api.database, ada, 1000, source="paid", ends=None)
+    ids = {"organization_id": ada.organization_id, "grant_id": str(grant_id)}
+    return Change(stage.admin.token, ids, {"reason": "Asked for"})
+
+
+@change
+async def acknowledge_alert(stage: Stage) -> Change:
+    rows = await stage.api.database.fetch(
+        "INSERT INTO alerts (id, kind, subject, detail) "
+        "VALUES ($1, 'platform_loss', gen_random_uuid()::text, '') RETURNING id",
+        new_id(),
+    )
+    return Change(stage.admin.token, {"alert_id": str(rows[0]["id"])})
 
 
 @change

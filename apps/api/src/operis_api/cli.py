@@ -95,24 +95,31 @@ def create_admin_command(email: str, password: str) -> None:
 
 
 @cli.command()
+@click.option(
+    "--full/--incremental", default=True, help="All of the books (the default), or what is new since a check."
+)
+@click.option("--head", metavar="HASH", help="A block's hash that was kept elsewhere: it must be in the chain.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result for programs.")
-def verify(*, as_json: bool) -> None:
-    """Check the ledger's invariants; exit 1 and the findings where one does not hold."""
+def verify(*, full: bool, head: str | None, as_json: bool) -> None:
+    """Check the ledger's invariants; exit 1 and the findings where one does not hold. Progress goes to stderr."""
+    from operis_api.books.reporting import show_progress, show_report  # noqa: PLC0415
+    from operis_api.books.verifying import Report, verify_all, verify_new  # noqa: PLC0415
     from operis_api.bootstrap import open_sessions  # noqa: PLC0415
-    from operis_api.ledger.invariants import Report, verify_books  # noqa: PLC0415
+    from operis_api.ledger.proof.keeping import read_mark  # noqa: PLC0415
+
+    if head and not full:
+        raise click.UsageError("--head is looked for in the whole chain: use it with --full.")
 
     async def work(settings: Settings) -> Report:
-        async with open_sessions(settings) as sessions, sessions() as session:
-            return await verify_books(session)
+        async with open_sessions(settings) as sessions:
+            if full:
+                return await verify_all(sessions, kept_head=head and head.lower(), watcher=show_progress)
+            async with sessions() as session:
+                mark = await read_mark(session)
+            return (await verify_new(sessions, mark))[0]
 
     report = _with_database(work)
-    if as_json:
-        click.echo(msgspec.json.encode(report))
-    else:
-        for check in report.checks:
-            click.echo(f"{'ok     ' if not check.findings else 'BROKEN '} {check.name}")
-            for finding in check.findings:
-                click.echo(f"        {finding}")
+    click.echo(msgspec.json.encode(report) if as_json else show_report(report))
     sys.exit(0 if report.holds else 1)
 
 

@@ -8,6 +8,8 @@ import msgspec
 import structlog
 from sqlalchemy import delete, func, text
 
+from operis_api.books.checking import ASKED_EVERY_SECONDS, EVERY_SECONDS, check_new_rows, run_asked_check
+from operis_api.books.measuring import MEASURED_EVERY_SECONDS, measure_books
 from operis_api.catalog.offers import Catalog
 from operis_api.credentials.links import forget_links
 from operis_api.gateway.idempotency import forget_old_calls
@@ -20,9 +22,9 @@ from operis_api.kit.crashing import crash_here
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import Unavailable
 from operis_api.kit.sessions import Sessions
-from operis_api.ledger.checking import EVERY_SECONDS, check_books_if_due
 from operis_api.ledger.holds import Holds, forget_rate_counts
 from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants, expire_overdue, list_overdue
+from operis_api.ledger.proof.chain import CUT_EVERY_SECONDS, cut_blocks
 from operis_api.mail.delivering import Delivery
 from operis_api.mail.sending import forget_mails, send_mails
 from operis_api.throttling.throttles import Throttles
@@ -81,8 +83,11 @@ def list_jobs(
     return [
         Job("expire_grants", 60, expire_ended_grants),
         Job("sweep_lapsed_holds", 10, lambda: sweep_lapsed_holds(holds, sessions)),
+        Job("cut_blocks", CUT_EVERY_SECONDS, lambda: cut_blocks(sessions)),
         # After the sweeper has had its turn: holds of a process that died yesterday are no finding.
-        Job("check_books", EVERY_SECONDS, lambda: check_books_if_due(sessions), first_after_seconds=EVERY_SECONDS),
+        Job("check_new_rows", EVERY_SECONDS, lambda: check_new_rows(sessions), first_after_seconds=EVERY_SECONDS),
+        Job("run_asked_check", ASKED_EVERY_SECONDS, lambda: run_asked_check(sessions)),
+        Job("measure_books", MEASURED_EVERY_SECONDS, lambda: measure_books(sessions)),
         Job("forget_rate_counts", 60, forget_rates),
         Job("record_upstream_health", RECORD_SECONDS, lambda: record_health(sessions, upstream_health)),
         Job("check_upstreams", CHECK_SECONDS / 4, lambda: check_upstreams(sessions, catalog, protocols)),

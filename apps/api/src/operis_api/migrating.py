@@ -35,6 +35,7 @@ async def upgrade(settings: Settings) -> None:
             await lock.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
             async with engine.begin() as connection:
                 await connection.run_sync(_upgrade)
+                await _move_clock(connection)
                 await _admit_login(connection, settings, url)
     finally:
         await engine.dispose()
@@ -65,6 +66,33 @@ def alembic_config(connection: Connection) -> Config:
 
 def _upgrade(connection: Connection) -> None:
     command.upgrade(alembic_config(connection), "head")
+
+
+async def _move_clock(connection: AsyncConnection) -> None:
+    """Move the ledger's clock past all that was written, where the database came from a server with larger numbers."""
+    row = await connection.execute(
+        text(
+            """
+            SELECT greatest((SELECT max(written) FROM postings), (SELECT max(written) FROM voids),
+                    (SELECT max(high) - 1 FROM ledger_blocks), 0) AS newest,
+                ledger_horizon() AS horizon, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS earliest,
+                pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS latest
+            """
+        )
+    )
+    newest, horizon, earliest, latest = row.one()
+    if newest < horizon - earliest + latest:
+        return
+    for name, number in (
+        ("ledger_clock", "pg_current_xact_id()"),
+        ("ledger_horizon", "pg_snapshot_xmin(pg_current_snapshot())"),
+    ):
+        await connection.execute(
+            text(
+                f"CREATE OR REPLACE FUNCTION {name}() RETURNS bigint LANGUAGE sql VOLATILE AS "
+                f"'SELECT {number}::text::bigint + {newest + 1 - earliest}'"
+            )
+        )
 
 
 async def _admit_login(connection: AsyncConnection, settings: Settings, owner_url: str) -> None:

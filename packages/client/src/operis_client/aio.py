@@ -17,12 +17,14 @@ from operis_client.errors import UnreachableError, read_error
 from operis_client.models import (
     Adjustment,
     AdminRequest,
+    Alert,
     ApiKey,
     AuditRow,
     Enrolment,
     ExplainedRequest,
     GrantedRole,
     InvitationView,
+    LedgerCheck,
     LedgerVerification,
     Me,
     MemberView,
@@ -30,16 +32,19 @@ from operis_client.models import (
     Model,
     ModelRow,
     ModelUpstream,
+    OpenHold,
     OrganizationView,
     Overview,
     Page,
     PlanMultiplier,
     PlanRow,
+    Posting,
     Price,
     PriceImport,
     PriceTier,
     Ready,
     RecoveryCodes,
+    Refund,
     Request,
     Reversal,
     SecondFactorView,
@@ -504,6 +509,11 @@ class AsyncOperis:
             "GET", "/api/v1/wallet/entries", Page[WalletEntry], params=transport.query(limit=limit, after=after)
         )
 
+    async def get_wallet_statement(self, *, from_: datetime | None = None, to: datetime | None = None) -> str:
+        """Return the wallet's ledger lines of a time as CSV, oldest first."""
+        params = transport.query(from_=from_.isoformat() if from_ else None, to=to.isoformat() if to else None)
+        return transport.decode_text(await self._send("GET", "/api/v1/wallet/statement.csv", params=params))
+
     async def get_usage(
         self,
         *,
@@ -695,13 +705,84 @@ class AsyncOperis:
             headers=transport.idempotency(idempotency_key),
         )
 
+    async def refund_grant(
+        self,
+        organization_id: str,
+        grant_id: str,
+        *,
+        reason: str,
+        amount: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Refund:
+        """Take what is left of a paid grant out of the wallet, or `amount` of it, to pay it back."""
+        return await self._call(
+            "POST",
+            f"/api/v1/admin/grants/{organization_id}/{grant_id}/refund",
+            Refund,
+            content=transport.body(reason=reason, amount=amount),
+            headers=transport.idempotency(idempotency_key),
+        )
+
     async def get_ledger_verification(self) -> LedgerVerification:
-        """Return what the last check of the books found."""
+        """Return the last result of each invariant, the check that runs, and the head of the chain."""
         return await self._call("GET", "/api/v1/admin/ledger/verify", LedgerVerification)
 
-    async def verify_ledger(self) -> LedgerVerification:
-        """Check the books now."""
-        return await self._call("POST", "/api/v1/admin/ledger/verify", LedgerVerification)
+    async def get_ledger_check(self, check_id: str) -> LedgerCheck:
+        """Return how far a check is, or what it found."""
+        return await self._call("GET", f"/api/v1/admin/ledger/verify/{check_id}", LedgerCheck)
+
+    async def verify_ledger(self) -> LedgerCheck:
+        """Have all of the books checked; ask `get_ledger_check` how far it is."""
+        return await self._call("POST", "/api/v1/admin/ledger/verify", LedgerCheck)
+
+    async def list_ledger_postings(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        organization_id: str | None = None,
+        kind: str | None = None,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+    ) -> Page[Posting]:
+        return await self._call(
+            "GET",
+            "/api/v1/admin/ledger/postings",
+            Page[Posting],
+            params=transport.query(
+                limit=limit,
+                after=after,
+                organization_id=organization_id,
+                kind=kind,
+                from_=from_.isoformat() if from_ else None,
+                to=to.isoformat() if to else None,
+            ),
+        )
+
+    async def list_holds(
+        self, *, limit: int | None = None, after: str | None = None, organization_id: str | None = None
+    ) -> Page[OpenHold]:
+        """List open holds over all organizations, the oldest first."""
+        return await self._call(
+            "GET",
+            "/api/v1/admin/holds",
+            Page[OpenHold],
+            params=transport.query(limit=limit, after=after, organization_id=organization_id),
+        )
+
+    async def list_alerts(
+        self, *, limit: int | None = None, after: str | None = None, show: str | None = None
+    ) -> Page[Alert]:
+        """List alerts, newest first: those nobody has acknowledged, or with `show="all"` every one."""
+        return await self._call(
+            "GET",
+            "/api/v1/admin/alerts",
+            Page[Alert],
+            params=transport.query(limit=limit, after=after, show=show),
+        )
+
+    async def acknowledge_alert(self, alert_id: str) -> Alert:
+        return await self._call("POST", f"/api/v1/admin/alerts/{alert_id}/acknowledge", Alert)
 
     async def list_plans(self) -> Page[PlanRow]:
         return await self._call("GET", "/api/v1/admin/plans", Page[PlanRow])

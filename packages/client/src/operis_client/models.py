@@ -253,6 +253,8 @@ class WalletEntry(msgspec.Struct, frozen=True, kw_only=True):
     balance_after: str
     reason: str
     request_id: str | None
+    model: str | None
+    """Of the request that was charged, or given back."""
     created_at: datetime
 
 
@@ -454,18 +456,105 @@ class PlanMultiplier(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class LedgerCheck(msgspec.Struct, frozen=True, kw_only=True):
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    posting_id: str
+    grant_id: str
+    amount: str
+    account: str
+    """Where the money is due from: the cash account the grant was paid from, or `refunds`."""
+    wallet: Wallet
+
+
+class LedgerInvariant(msgspec.Struct, frozen=True, kw_only=True):
     name: str
-    """The invariant."""
+    checked_at: datetime
+    kind: Literal["full", "incremental"]
     findings: list[str]
-    """What breaks it; at most 20 are named."""
+    """What breaks it: which row, what was expected and what was found; at most 20 are named."""
+
+
+class LedgerCheck(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    kind: Literal["full", "incremental"]
+    state: Literal["queued", "running", "done"]
+    asked_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    percent: int
+    rows: int
+    holds: bool | None
+    """None until it is done."""
+    invariants: list[LedgerInvariant]
+
+
+class ChainHead(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest block of the ledger's chain; keep its hash elsewhere."""
+
+    number: int
+    hash: str
+    cut_at: datetime | None
 
 
 class LedgerVerification(msgspec.Struct, frozen=True, kw_only=True):
-    holds: bool
-    checked_at: datetime
-    duration_ms: int
-    checks: list[LedgerCheck]
+    holds: bool | None
+    """None before the first check."""
+    invariants: list[LedgerInvariant]
+    """The last result of each."""
+    running: LedgerCheck | None
+    last_full: LedgerCheck | None
+    head: ChainHead
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    kind: Literal["invariant_broken", "platform_loss"]
+    subject: str
+    detail: str
+    raised_at: datetime
+    seen_at: datetime
+    """When it was seen last, and how often."""
+    times: int
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+
+
+class PostingEntry(msgspec.Struct, frozen=True, kw_only=True):
+    account: str
+    amount: str
+    sequence: int | None
+    balance_after: str | None
+
+
+class Posting(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    organization_id: str
+    organization_name: str
+    kind: str
+    reason: str
+    actor_id: str | None
+    reverses_id: str | None
+    created_at: datetime
+    entries: list[PostingEntry]
+
+
+class OpenHold(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    organization_id: str
+    organization_name: str
+    user_id: str
+    user_email: str | None
+    key_id: str | None
+    key_name: str | None
+    model: str
+    amount: str
+    streamed: bool
+    output_tokens: int
+    """Delivered so far, by the last checkpoint."""
+    created_at: datetime
+    age_seconds: int
+    lease_until: datetime
+    lapsed: bool
+    """Nobody renews it any more: the sweeper settles it."""
 
 
 class UpstreamKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,6 +44,8 @@ OF_OPERATORS: dict[str, frozenset[str]] = {
         "admin.requests.view": "superadmin support finance read-only",
         "admin.ledger.view": "superadmin support finance read-only",
         "admin.ledger.verify": "superadmin finance",
+        "admin.alerts.view": "superadmin support finance read-only",
+        "admin.alerts.acknowledge": "superadmin finance",
         "admin.plans.view": "superadmin support finance read-only",
         "admin.plans.edit": "superadmin finance",
         "admin.prices.view": "superadmin support finance read-only",

@@ -9,9 +9,9 @@ from litestar import Router, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from operis_api.accounts.explaining import ExplainedRequest, explain
+from operis_api.admin.naming import read_names
 from operis_api.admin.schemas import AdminRequest, Overview
 from operis_api.kit.lists import After, Limit
 from operis_api.kit.money import format_nano
@@ -86,9 +86,9 @@ async def explain_request(
 
 async def _admin_requests(session: AsyncSession, rows: Sequence[RecordRow]) -> list[AdminRequest]:
     records = [row.record for row in rows]
-    organizations = await _names(session, Organization.id, Organization.name, {r.organization_id for r in records})
-    users = await _names(session, User.id, User.email, {r.user_id for r in records})
-    upstreams = await _names(session, Upstream.id, Upstream.name, {r.upstream_id for r in records if r.upstream_id})
+    organizations = await read_names(session, Organization.id, Organization.name, {r.organization_id for r in records})
+    users = await read_names(session, User.id, User.email, {r.user_id for r in records})
+    upstreams = await read_names(session, Upstream.id, Upstream.name, {r.upstream_id for r in records if r.upstream_id})
     return [
         AdminRequest(
             request=show_request(row),
@@ -101,13 +101,6 @@ async def _admin_requests(session: AsyncSession, rows: Sequence[RecordRow]) -> l
         )
         for row in rows
     ]
-
-
-async def _names(
-    session: AsyncSession, key: InstrumentedAttribute[UUID], name: InstrumentedAttribute[str], wanted: set[UUID]
-) -> dict[UUID, str]:
-    rows = await session.execute(select(key, name).where(key.in_(wanted)))
-    return dict(rows.tuples().all())
 
 
 router = Router("/", route_handlers=[get_overview, list_requests, explain_request])

@@ -3,6 +3,7 @@
 from litestar import Router
 
 from operis_api.admin import (
+    alerts,
     audit,
     books,
     corrections,
@@ -28,6 +29,7 @@ router = Router(
         keys.router,
         corrections.router,
         books.router,
+        alerts.router,
         plans.router,
         upstreams.router,
         models.router,

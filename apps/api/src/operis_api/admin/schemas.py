@@ -103,16 +103,100 @@ class SetMultiplierBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     multiplier: str
 
 
-class LedgerCheck(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerInvariant(msgspec.Struct, frozen=True, kw_only=True):
     name: str
+    checked_at: datetime
+    kind: Literal["full", "incremental"]
     findings: list[str]
 
 
+class LedgerCheck(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    kind: Literal["full", "incremental"]
+    state: Literal["queued", "running", "done"]
+    asked_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    percent: int
+    rows: int
+    holds: bool | None
+    invariants: list[LedgerInvariant]
+
+
+class ChainHead(msgspec.Struct, frozen=True, kw_only=True):
+    number: int
+    hash: str
+    cut_at: datetime | None
+
+
 class LedgerVerification(msgspec.Struct, frozen=True, kw_only=True):
-    holds: bool
-    checked_at: datetime
-    duration_ms: int
-    checks: list[LedgerCheck]
+    holds: bool | None
+    invariants: list[LedgerInvariant]
+    running: LedgerCheck | None
+    last_full: LedgerCheck | None
+    head: ChainHead
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    kind: Literal["invariant_broken", "platform_loss"]
+    subject: str
+    detail: str
+    raised_at: datetime
+    seen_at: datetime
+    times: int
+    acknowledged_at: datetime | None
+    acknowledged_by: UUID | None
+
+
+class PostingEntry(msgspec.Struct, frozen=True, kw_only=True):
+    account: str
+    amount: str
+    sequence: int | None
+    balance_after: str | None
+
+
+class Posting(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    organization_id: UUID
+    organization_name: str
+    kind: str
+    reason: str
+    actor_id: UUID | None
+    reverses_id: UUID | None
+    created_at: datetime
+    entries: list[PostingEntry]
+
+
+class OpenHold(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    organization_id: UUID
+    organization_name: str
+    user_id: UUID
+    user_email: str | None
+    key_id: UUID | None
+    key_name: str | None
+    model: str
+    amount: str
+    streamed: bool
+    output_tokens: int
+    created_at: datetime
+    age_seconds: int
+    lease_until: datetime
+    lapsed: bool
+
+
+class RefundBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: str
+    amount: str | None = None
+
+
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    posting_id: UUID
+    grant_id: UUID
+    amount: str
+    account: str
+    wallet: Wallet
 
 
 class UpstreamKey(msgspec.Struct, frozen=True, kw_only=True):

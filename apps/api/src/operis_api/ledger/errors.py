@@ -23,5 +23,9 @@ class AlreadyReversed(DomainError):
     status, code, title = 409, "already_reversed", "This charge was given back before."
 
 
-class CheckRunning(DomainError):
-    status, code, title = 409, "check_running", "The books are being checked just now."
+class NotRefundable(DomainError):
+    status, code, title = 409, "not_refundable", "Nobody paid for this grant."
+
+
+class RefundTooLarge(DomainError):
+    status, code, title = 409, "refund_too_large", "The grant has less left than what would be paid back."

@@ -99,6 +99,18 @@ async def debit_wallet(session: AsyncSession, organization_id: UUID, movement: M
     return posting_id
 
 
+async def debit_grant(
+    session: AsyncSession, wallet: Wallet, grant: Grant, movement: Movement, *, amount_nano: int
+) -> UUID:
+    """Take `amount_nano` out of one grant's un-held part: the caller has locked the wallet and seen that much."""
+    assert 0 < amount_nano <= grant.remaining_nano - grant.held_nano, "the caller has refused more"
+    wallet.available_nano -= amount_nano
+    grant.remaining_nano -= amount_nano
+    posting_id = new_id()
+    await _post(session, wallet, movement, posting_id=posting_id, moves={grant.id: -amount_nano})
+    return posting_id
+
+
 async def expire_grants(session: AsyncSession) -> int:
     """Post the expiry of grants that are over, the longest over first; returns how many, at most 500.
 

@@ -1,22 +1,28 @@
 """The active organization's wallet."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Router, get
+from litestar.datastructures import State
+from litestar.params import FromQuery, QueryParameter
+from litestar.response import Stream
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
+from operis_api.kit.errors import InvalidField
 from operis_api.kit.lists import After, Limit
+from operis_api.kit.moments import EARLIEST, check_moment
 from operis_api.kit.money import format_nano
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
+from operis_api.kit.sessions import Sessions
 from operis_api.ledger.schemas import FreeWindow, Grant, Wallet, WalletEntry
-from operis_api.ledger.wallets import left_nano, list_entries, read_wallet
-from operis_db import ledger as tables
+from operis_api.ledger.statements import Line, list_lines, write_statement
+from operis_api.ledger.wallets import left_nano, read_wallet
 
-Line = tuple[tables.Entry, tables.Posting]
-EntrySequence = cast("type[int]", Annotated[int, msgspec.Meta(ge=0, lt=2**63)])
+EntrySequence = cast("type[int]", Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)])
 
 
 @get("/", opt={"permission": "wallet.view"}, operation_id="get_wallet")
@@ -31,8 +37,28 @@ async def list_wallet_entries(
 ) -> Page[WalletEntry]:
     """List the wallet's ledger lines with their running balance, newest first."""
     before = decode_cursor(after, EntrySequence) if after else None
-    rows = await list_entries(session, identity.organization_id, before_sequence=before, limit=limit)
-    return page(rows, limit=limit, position=lambda row: row[0].sequence, item=_entry)
+    rows = await list_lines(session, identity.organization_id, before_sequence=before, limit=limit)
+    return page(rows, limit=limit, position=lambda row: row.sequence, item=_entry)
+
+
+@get("/statement.csv", opt={"permission": "wallet.view"}, operation_id="get_wallet_statement", media_type="text/csv")
+async def get_wallet_statement(
+    identity: Identity,
+    state: State,
+    from_: Annotated[datetime | None, QueryParameter(name="from")] = None,
+    to: FromQuery[datetime | None] = None,
+) -> Stream:
+    """Return the wallet's ledger lines of a time as CSV with the running balance, oldest first; else all of them."""
+    begin = check_moment("from", from_) if from_ else EARLIEST
+    end = check_moment("to", to) if to else datetime.now(UTC)
+    if begin >= end:
+        raise InvalidField("from", "lies before `to`.")
+    lines = write_statement(cast("Sessions", state["sessions"]), identity.organization_id, begin=begin, end=end)
+    return Stream(
+        lines,
+        media_type="text/csv; charset=utf-8",
+        headers={"content-disposition": f'attachment; filename="statement-{end:%Y-%m-%d}.csv"'},
+    )
 
 
 async def show_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
@@ -66,18 +92,21 @@ async def show_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:
 
 
 def _entry(line: Line) -> WalletEntry:
-    entry, posting = line
     return WalletEntry(
-        sequence=entry.sequence or 0,
-        kind=posting.kind,
-        amount=format_nano(entry.amount_nano),
-        balance_after=format_nano(entry.balance_after_nano or 0),
-        reason=posting.reason,
-        request_id=posting.id if posting.kind == "charge" else posting.reverses_id,
-        created_at=entry.created_at,
+        sequence=line.sequence,
+        kind=line.kind,
+        amount=format_nano(line.amount_nano),
+        balance_after=format_nano(line.balance_after_nano),
+        reason=line.reason,
+        request_id=line.request_id,
+        model=line.model,
+        created_at=line.created_at,
     )
 
 
 router = Router(
-    "/wallet", route_handlers=[get_wallet, list_wallet_entries], tags=["wallet"], opt={"scope": "billing:read"}
+    "/wallet",
+    route_handlers=[get_wallet, list_wallet_entries, get_wallet_statement],
+    tags=["wallet"],
+    opt={"scope": "billing:read"},
 )

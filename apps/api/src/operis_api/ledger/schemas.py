@@ -40,4 +40,5 @@ class WalletEntry(msgspec.Struct, frozen=True, kw_only=True):
     balance_after: str
     reason: str
     request_id: UUID | None
+    model: str | None
     created_at: datetime

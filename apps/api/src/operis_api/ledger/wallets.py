@@ -120,22 +120,6 @@ async def lock_balance(session: AsyncSession, organization_id: UUID) -> LockedBa
     return LockedBalance(held_nano=wallet.held_nano, open_holds=open_holds or 0, owned_nano=int(owned or 0))
 
 
-async def list_entries(
-    session: AsyncSession, organization_id: UUID, *, before_sequence: int | None, limit: int
-) -> Sequence[tuple[Entry, Posting]]:
-    """Return the wallet's ledger lines with their postings, newest first, one more than `limit`."""
-    query = (
-        select(Entry, Posting)
-        .join(Posting, (Posting.organization_id == Entry.organization_id) & (Posting.id == Entry.posting_id))
-        .where(Entry.organization_id == organization_id, Entry.account == "wallet")
-        .order_by(Entry.sequence.desc())
-        .limit(limit + 1)
-    )
-    if before_sequence is not None:
-        query = query.where(Entry.sequence < before_sequence)
-    return [(entry, posting) for entry, posting in await session.execute(query)]
-
-
 async def list_posting_entries(session: AsyncSession, organization_id: UUID, posting_id: UUID) -> Sequence[Entry]:
     rows = await session.scalars(
         select(Entry)
