@@ -205,6 +205,30 @@ async def test_requests_in_any_sixty_seconds_never_pass_their_limit(holds: Holds
     assert [answer.decision for answer in answers] == ["held"] * 3 + ["rate_limited"]
 
 
+async def test_two_processes_at_the_edge_of_a_minute_never_let_more_through(
+    database: Database, limited: Limited
+) -> None:
+    """Whatever moment the minute before ends at, both together stay within the limit."""
+    await limited.limit("key", rpm=10)
+    async with open_holds(database) as one, open_holds(database) as other:
+        for age in (58, 59, 60, 61, 62):
+            await database.fetch("DELETE FROM rate_counts WHERE subject_id = $1", limited.key_id)
+            for _ in range(6):
+                await one.place(await limited.request())
+            await limited.pass_time(age)
+            requests = [await limited.request() for _ in range(30)]
+            placed = await asyncio.gather(*((one, other)[n % 2].place(request) for n, request in enumerate(requests)))
+            served = sum(placement.decision == "held" for placement in placed)
+            assert served == (10 if age > 61 else served)
+            assert 4 <= served <= 10
+            counted = await database.fetch(
+                "SELECT sum(requests) AS n FROM rate_counts WHERE subject_id = $1"
+                " AND second >= floor(extract(epoch FROM clock_timestamp())) - 59",
+                limited.key_id,
+            )
+            assert counted[0]["n"] <= 10
+
+
 async def test_refused_calls_take_nothing_of_a_rate(holds: Holds, limited: Limited) -> None:
     await limited.limit("key", rpm=2, concurrency=1)
     first = await limited.request()

@@ -87,6 +87,8 @@ async def test_a_reported_key_is_revoked_and_put_on_record_without_its_secret(
     ]
     with refused(401, "invalid_api_key"):
         await api.client(minted.secret).create_chat_completion(HELLO)
+    mails = await api.database.fetch("SELECT FROM mails WHERE recipient = $1 AND template = 'key_leaked'", ada.email)
+    assert len(mails) == 1
     key = await ada.client.get_key(minted.key.id)
     assert (key.status, key.reason) == ("revoked", "It was found in public.")
 

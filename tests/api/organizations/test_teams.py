@@ -49,7 +49,10 @@ async def test_the_time_zone_is_one_that_both_clocks_know(ada: Account) -> None:
     for zone in ("Mars/Olympus", "", "UTC+3", "localtime", "../etc/passwd"):
         with refused(422, "invalid_field"):
             await ada.client.update_organization(shared.organization_id, timezone=zone)
+    limited = await ada.client.update_organization(shared.organization_id, budget_daily="2.5", rpm=60)
+    assert (limited.budget_daily, limited.rpm, limited.tpm) == ("2.5", 60, None)
     changed = await ada.client.update_organization(shared.organization_id, timezone="Asia/Ho_Chi_Minh", name="Engines")
+    assert (changed.budget_daily, changed.rpm) == ("2.5", 60)
     assert (changed.timezone, changed.name) == ("Asia/Ho_Chi_Minh", "Engines")
     with refused(422, "invalid_field"):
         await ada.client.update_organization(shared.organization_id)

@@ -259,13 +259,35 @@ class AsyncOperis:
         return await self._call("GET", f"/api/v1/organizations/{organization_id}", OrganizationView)
 
     async def update_organization(
-        self, organization_id: str, *, name: str | UnsetType = UNSET, timezone: str | UnsetType = UNSET
+        self,
+        organization_id: str,
+        *,
+        name: str | UnsetType = UNSET,
+        timezone: str | UnsetType = UNSET,
+        budget: str | UnsetType | None = UNSET,
+        budget_daily: str | UnsetType | None = UNSET,
+        budget_weekly: str | UnsetType | None = UNSET,
+        budget_monthly: str | UnsetType | None = UNSET,
+        rpm: int | UnsetType | None = UNSET,
+        tpm: int | UnsetType | None = UNSET,
+        concurrency: int | UnsetType | None = UNSET,
     ) -> OrganizationView:
+        """Change an organization; a limit of None is none."""
         return await self._call(
             "PATCH",
             f"/api/v1/organizations/{organization_id}",
             OrganizationView,
-            content=transport.body(name=name, timezone=timezone),
+            content=transport.body(
+                name=name,
+                timezone=timezone,
+                budget=budget,
+                budget_daily=budget_daily,
+                budget_weekly=budget_weekly,
+                budget_monthly=budget_monthly,
+                rpm=rpm,
+                tpm=tpm,
+                concurrency=concurrency,
+            ),
         )
 
     async def delete_organization(self, organization_id: str) -> None:

@@ -89,7 +89,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None
 
 
-class OrganizationView(msgspec.Struct, frozen=True, kw_only=True):
+class OrganizationView(Limits, frozen=True, kw_only=True):
     id: str
     name: str
     personal: bool

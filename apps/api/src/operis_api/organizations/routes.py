@@ -3,6 +3,7 @@
 from typing import Literal, cast
 from uuid import UUID
 
+import msgspec
 from litestar import Router, delete, get, patch, post
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET
@@ -16,6 +17,7 @@ from operis_api.kit.errors import InvalidField
 from operis_api.kit.lists import After, Limit
 from operis_api.kit.naming import clean_name
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
+from operis_api.limits.fields import limit_facts, set_limits, show_limits
 from operis_api.organizations import auditing, team_routes
 from operis_api.organizations.members import lock_member, remove_member
 from operis_api.organizations.owning import (
@@ -72,15 +74,16 @@ async def get_one(identity: Identity, session: AsyncSession, organization_id: Fr
 async def update(
     identity: Identity, session: AsyncSession, organization_id: FromPath[UUID], data: JSONBody[UpdateOrganizationBody]
 ) -> OrganizationView:
-    """Change the name, or the time zone in which budgets' days, weeks and months begin."""
-    if data.name is UNSET and data.timezone is UNSET:
-        raise InvalidField("name", "send name or timezone.")
+    """Change the name, the time zone in which budgets' days, weeks and months begin, or what all its calls may use."""
+    if all(member is UNSET for member in msgspec.structs.astuple(data)):
+        raise InvalidField("name", "send name, timezone or a limit.")
     organization = await lock_organization(session, organization_id)
     before = _facts(organization)
     if data.name is not UNSET:
         organization.name = clean_name(data.name)
     if data.timezone is not UNSET:
         organization.timezone = await check_timezone(session, data.timezone)
+    set_limits(organization, data)
     record_event(
         session,
         identity.origin,
@@ -153,7 +156,7 @@ async def transfer(
 
 
 def _facts(organization: Organization) -> dict[str, str | int | bool | None]:
-    return {"name": organization.name, "timezone": organization.timezone}
+    return {"name": organization.name, "timezone": organization.timezone, **limit_facts(organization)}
 
 
 async def _read(session: AsyncSession, organization_id: UUID, user_id: UUID) -> OrganizationView:
@@ -184,6 +187,7 @@ def _show(row: tuple[Organization, str, int]) -> OrganizationView:
         permissions=[permission for permission, roles in OF_ORGANIZATIONS.items() if role in roles],
         members=members,
         created_at=organization.created_at,
+        **msgspec.structs.asdict(show_limits(organization)),
     )
 
 

@@ -14,7 +14,7 @@ GivenRole = Literal["admin", "billing", "developer", "viewer"]
 """Roles somebody can be given; an owner is made by handing the organization on."""
 
 
-class OrganizationView(msgspec.Struct, frozen=True, kw_only=True):
+class OrganizationView(Limits, frozen=True, kw_only=True):
     id: UUID
     name: str
     personal: bool
@@ -30,7 +30,7 @@ class CreateOrganizationBody(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     name: str
 
 
-class UpdateOrganizationBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UpdateOrganizationBody(LimitsBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str | UnsetType = UNSET
     timezone: str | UnsetType = UNSET
 

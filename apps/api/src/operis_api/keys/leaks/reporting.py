@@ -12,7 +12,9 @@ from operis_api.audit.recording import record_event
 from operis_api.keys.changing import revoke
 from operis_api.keys.secret import Peppers, is_well_formed
 from operis_api.kit.origin import Origin
-from operis_db.people import ApiKey, KeySecret
+from operis_api.mail.notifying import notify
+from operis_api.mail.outbox import Outbox
+from operis_db.people import ApiKey, KeySecret, User
 
 REASON = "It was found in public."
 URL_CHARACTERS_MAX = 500
@@ -37,7 +39,9 @@ class Verdict(msgspec.Struct, frozen=True):
     """true_positive: it is or was a secret of a key of ours."""
 
 
-async def handle_leaks(session: AsyncSession, origin: Origin, leaks: list[Leak], peppers: Peppers) -> list[Verdict]:
+async def handle_leaks(
+    session: AsyncSession, outbox: Outbox, origin: Origin, leaks: list[Leak], peppers: Peppers
+) -> list[Verdict]:
     """Revoke every key among them whose secret is still in force; a report that comes again changes nothing."""
     hashes = {leak.token: peppers.hashes(leak.token) for leak in leaks if is_well_formed(leak.token)}
     asked = [one for found in hashes.values() for one in found]
@@ -51,7 +55,7 @@ async def handle_leaks(session: AsyncSession, origin: Origin, leaks: list[Leak],
     for leak in leaks:
         found = next((known[one] for one in hashes.get(leak.token, []) if one in known), None)
         if found is not None:
-            await _revoke_leaked(session, origin, *found, leak=leak)
+            await _revoke_leaked(session, outbox, origin, *found, leak=leak)
         verdicts.append(
             Verdict(
                 token_hash=hashlib.sha256(leak.token.encode()).hexdigest(),
@@ -63,7 +67,7 @@ async def handle_leaks(session: AsyncSession, origin: Origin, leaks: list[Leak],
 
 
 async def _revoke_leaked(
-    session: AsyncSession, origin: Origin, organization_id: UUID, key_id: UUID, *, leak: Leak
+    session: AsyncSession, outbox: Outbox, origin: Origin, organization_id: UUID, key_id: UUID, *, leak: Leak
 ) -> None:
     key = await session.get(ApiKey, (organization_id, key_id), with_for_update=True)
     assert key is not None, "a secret has a key"
@@ -94,9 +98,9 @@ async def _revoke_leaked(
         },
         reason=REASON,
     )
-    tell_owner_of_leak(key, leak)
-
-
-def tell_owner_of_leak(key: ApiKey, leak: Leak) -> None:
-    """Tell the key's owner; the audit event is what lists show."""
     log.warning("key_leaked", key_id=str(key.id), organization_id=str(key.organization_id), source=leak.source[:80])
+    if not in_force:
+        return
+    owner = await session.get_one(User, key.user_id)
+    place = "".join(sign for sign in leak.url if sign.isprintable())[:URL_CHARACTERS_MAX] or "-"
+    notify(session, outbox, owner, "key_leaked", origin, path="/keys", key=f"{key.name} ({key.prefix}…)", place=place)

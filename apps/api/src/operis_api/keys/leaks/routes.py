@@ -17,6 +17,7 @@ from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.origin import AnyRequest, origin_of
 from operis_api.kit.signatures import is_signed, read_public_key
 from operis_api.kit.tokens import Unauthenticated
+from operis_api.mail.outbox import Outbox
 from operis_api.settings import Settings
 
 LEAKS_MAX = 1000
@@ -39,5 +40,6 @@ async def report_leaks(request: AnyRequest, state: State, session: AsyncSession)
         raise InvalidField("body", "send a JSON array of objects with a token each.") from None
     if len(leaks) > LEAKS_MAX:
         raise InvalidField("body", f"send up to {LEAKS_MAX} at a time.")
-    verdicts = await handle_leaks(session, origin_of(request), leaks, cast("Peppers", state["peppers"]))
+    outbox, peppers = cast("Outbox", state["outbox"]), cast("Peppers", state["peppers"])
+    verdicts = await handle_leaks(session, outbox, origin_of(request), leaks, peppers)
     return Response(msgspec.json.encode(verdicts), media_type="application/json")
