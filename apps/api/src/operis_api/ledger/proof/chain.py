@@ -19,6 +19,8 @@ from operis_db.ledger import Block, ChainForm
 CUT_EVERY_SECONDS = 30
 BLOCK_ROWS_MAX = 10_000
 BLOCKS_AT_ONCE_MAX = 100
+CUT_TIMEOUT = "10min"
+"""Beyond the pool's own: what one transaction wrote is in one block, however much it is."""
 STRANGERS_NAMED_MAX = 5
 GENESIS = bytes(32)
 # Rows are found by key, one by one: a plan made for an empty table must not read the whole of a big one.
@@ -145,6 +147,7 @@ def _describe(block: Block, name: str, strangers: Sequence[object], missing: int
 
 async def _cut_block(session: AsyncSession) -> Block | None:
     await plan_by_key(session)
+    await session.execute(text(f"SET LOCAL statement_timeout = '{CUT_TIMEOUT}'"))
     head = await read_head(session)
     high = await _next_high(session, head.high)
     if high is None:
