@@ -7,6 +7,7 @@ import pytest
 
 from operis_client import AsyncOperis, UnreachableError
 from operis_dashboard import runtime
+from operis_dashboard.pages.admin_keys import AdminKeys
 from operis_dashboard.pages.admin_models import AdminModels
 from operis_dashboard.pages.admin_prices import AdminPrices
 from operis_dashboard.pages.admin_requests import AdminRequests
@@ -16,6 +17,7 @@ from operis_dashboard.pages.keys import Keys
 from operis_dashboard.pages.login import Login
 from operis_dashboard.pages.models import Models
 from operis_dashboard.pages.overview import Overview
+from operis_dashboard.pages.playground import Playground
 from operis_dashboard.pages.requests import Requests
 from operis_dashboard.pages.settings import Settings
 from operis_dashboard.pages.wallet import WalletPage
@@ -80,6 +82,127 @@ async def test_a_refused_key_keeps_the_dialog_open_and_says_why(signed_in: tuple
     assert keys.minting
     assert keys.mint_failure
     assert not keys.busy
+
+
+async def test_a_key_is_minted_with_every_limit_and_changed(signed_in: tuple[Tab, Account]) -> None:
+    tab, account = signed_in
+    keys = await tab.page(Keys, "/keys")
+    await run(keys.open_mint(True))
+    keys.choose_model("operis/echo")
+    keys.choose_scope("models")
+    keys.choose_scope("usage")
+    keys.choose_scope("nonsense")
+    form = {
+        "key_name": "Robot",
+        "lifetime": "",
+        "patterns": "acme/*, openai/*",
+        "cidrs": "127.0.0.0/8\n::1/128",
+        "budget": "10",
+        "budget_monthly": "2.5",
+        "rpm": "60",
+        "tpm": "",
+        "concurrency": "5",
+    }
+    for wrong in ("six", "6.5", "-1"):
+        await run(keys.mint({**form, "rpm": wrong}))
+        assert (keys.minting, keys.mint_failure) == (True, "Requests, tokens and calls at once are whole numbers.")
+    await run(keys.mint(form))
+    assert keys.mint_failure == ""
+    (made,) = (await account.client.list_keys()).items
+    assert (made.scopes, made.models) == (["inference", "usage"], ["acme/*", "openai/*", "operis/echo"])
+    assert (made.cidrs, made.budget, made.budget_daily, made.budget_monthly) == (
+        ["127.0.0.0/8", "::1/128"],
+        "10",
+        None,
+        "2.5",
+    )
+    assert (made.rpm, made.tpm, made.concurrency, made.service) == (60, None, 5, False)
+    assert 'model="operis/echo"' in keys.snippets.anthropic
+    (row,) = keys.rows
+    assert {limit.name for limit in row.limits} >= {"budget", "budget_monthly", "rpm", "concurrency"}
+    assert row.limited
+
+    keys.open_key(row.id)
+    await run(keys.open_edit())
+    assert (keys.editing, keys.chosen, keys.draft["patterns"]) == (True, ["operis/echo"], "acme/* openai/*")
+    await run(keys.mint({**form, "lifetime": "keep", "budget": "", "rpm": "120", "patterns": ""}))
+    changed = await account.client.get_key(made.id)
+    assert (changed.budget, changed.rpm, changed.models) == (None, 120, ["operis/echo"])
+
+
+async def test_a_key_is_rotated_disabled_enabled_and_deleted(signed_in: tuple[Tab, Account]) -> None:
+    tab, account = signed_in
+    await mint(account, name="Server")
+    keys = await tab.page(Keys, "/keys")
+    keys.open_key(keys.rows[0].id)
+    await run(keys.rotate({"overlap": "24h"}))
+    assert keys.secret == "", "nobody asked yet"
+    keys.ask_rotate(True)
+    for _ in range(2):
+        await run(keys.rotate({"overlap": "24h"}))
+    assert keys.open_failure == ""
+    assert keys.secret.startswith("sk-op-")
+    assert keys.overlap_ends
+    (key,) = (await account.client.list_keys()).items
+    assert key.old_secret_expires_at is not None
+    await run(keys.forget_secret())
+    assert keys.rows[0].old_secret_ends.exact
+
+    keys.open_key(key.id)
+    await run(keys.disable())
+    assert (keys.shown.status, keys.rows[0].status) == ("disabled", "disabled")
+    await run(keys.enable())
+    assert keys.shown.status == "active"
+    keys.ask_revoke(key.id, key.name, True)
+    await run(keys.revoke())
+    assert keys.rows == []
+
+
+async def test_an_operator_finds_any_key_and_disables_it_with_a_reason(
+    admin_tab: Tab, signed_in: tuple[Tab, Account]
+) -> None:
+    tab, account = signed_in
+    await mint(account, name="Suspicious")
+    office = await admin_tab.page(AdminKeys, f"/admin/keys?search={account.email}&status=active")
+    (row,) = office.rows
+    assert (row.name, row.owner) == ("Suspicious", account.email)
+    office.open_key(row.id)
+    office.ask("nonsense")
+    await run(office.act({"key_reason": "Seen in a forum"}))
+    assert office.shown.status == "active"
+    office.ask("disable")
+    await run(office.act({"key_reason": ""}))
+    assert office.open_failure
+    await run(office.act({"key_reason": "Seen in a forum"}))
+    assert (office.shown.status, office.shown.reason) == ("disabled", "Seen in a forum")
+    assert office.rows == [], "the filter shows active ones"
+
+    keys = await tab.page(Keys, "/keys")
+    keys.open_key(row.id)
+    await run(keys.enable())
+    assert keys.open_failure, "what an operator disabled, an operator enables"
+    office.ask("revoke")
+    await run(office.act({"key_reason": "Certain now"}))
+    assert (await account.client.get_key(row.id)).status == "revoked"
+
+
+async def test_the_playground_copies_a_call_with_all_that_it_would_send(signed_in: tuple[Tab, Account]) -> None:
+    tab, _ = signed_in
+    playground = await tab.page(Playground, "/playground?model=operis/echo")
+    playground.write_system("Be 'brief'.")
+    playground.write_temperature("0.2")
+    playground.write_top_p("nan")
+    playground.write_max_tokens("64")
+    playground.write_draft("Hello")
+    playground.show_code(True)
+    shown = playground.snippets
+    assert "    temperature=0.2,\n    max_tokens=64,\n" in shown.python
+    assert '{"role": "system", "content": "Be \'brief\'."}, {"role": "user", "content": "Hello"}' in shown.javascript
+    assert '    system="Be \'brief\'.",\n    messages=[{"role": "user", "content": "Hello"}],' in shown.anthropic
+    assert "'\\''brief'\\''" in shown.curl
+    assert "top_p" not in shown.python
+    compile(shown.python, "python", "exec")
+    compile(shown.anthropic, "anthropic", "exec")
 
 
 async def test_a_request_explains_its_charge_to_the_last_digit(signed_in: tuple[Tab, Account], api: Api) -> None:

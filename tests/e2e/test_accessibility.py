@@ -26,7 +26,15 @@ VISITORS_PAGES = (
     "/no-such-page",
 )
 CUSTOMER_PAGES = ("/", "/keys", "/requests", "/wallet", "/models", "/playground", "/settings")
-OPERATOR_PAGES = ("/admin", "/admin/users", "/admin/requests", "/admin/upstreams", "/admin/models", "/admin/prices")
+OPERATOR_PAGES = (
+    "/admin",
+    "/admin/users",
+    "/admin/keys",
+    "/admin/requests",
+    "/admin/upstreams",
+    "/admin/models",
+    "/admin/prices",
+)
 SCREENS = [(375, True), (768, False), (1440, False), (1440, True)]
 
 

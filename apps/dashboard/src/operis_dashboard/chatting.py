@@ -17,6 +17,10 @@ class ChatLine:
     tokens_in: str = ""
     tokens_out: str = ""
     cost: Shown = field(default_factory=Shown)
+    model: str = ""
+    took: str = ""
+    first: str = ""
+    """How long the first words took."""
     note: str = ""
     """Why the answer ends where it does, when it was cut."""
 

@@ -41,6 +41,7 @@ _CUSTOMER_LINKS = (
 _ADMIN_LINKS = (
     ("/admin", "nav.admin_overview", "chart-column"),
     ("/admin/users", "nav.admin_users", "users"),
+    ("/admin/keys", "nav.admin_keys", "key-square"),
     ("/admin/requests", "nav.admin_requests", "list-tree"),
     ("/admin/upstreams", "nav.admin_upstreams", "server"),
     ("/admin/models", "nav.admin_models", "tags"),

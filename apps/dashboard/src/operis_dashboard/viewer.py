@@ -45,7 +45,7 @@ class Viewer(rx.State):
 
     @rx.event
     def choose_snippet(self, snippet: str) -> None:
-        self.snippet = snippet if snippet in {"curl", "python", "javascript"} else "curl"
+        self.snippet = snippet if snippet in {"curl", "python", "javascript", "anthropic"} else "curl"
 
     def _greet(self, session: Session | None) -> None:
         """Take over who is signed in, and how they read amounts and times. The gate calls this per event."""

@@ -34,7 +34,7 @@ def snippet_tabs(snippets: rx.Var[Snippets], *, chosen: rx.Var[str], on_choose: 
     """Show one of the languages' snippets, with a switch."""
     return rx.el.div(
         segments(
-            [("curl", "curl"), ("python", "Python"), ("javascript", "JavaScript")],
+            [("curl", "curl"), ("python", "Python"), ("javascript", "JavaScript"), ("anthropic", "Anthropic")],
             chosen=chosen,
             on_choose=on_choose,
             label=t("snippets.label"),
@@ -43,6 +43,7 @@ def snippet_tabs(snippets: rx.Var[Snippets], *, chosen: rx.Var[str], on_choose: 
             chosen,
             ("python", code_block(snippets.python)),
             ("javascript", code_block(snippets.javascript)),
+            ("anthropic", code_block(snippets.anthropic)),
             code_block(snippets.curl),
         ),
         class_name="flex min-w-0 flex-col gap-3",

@@ -56,6 +56,7 @@ def _line(line: rx.Var[ChatLine]) -> rx.Component:
             class_name="flex justify-end",
         ),
         rx.el.div(
+            rx.el.p(line.model, class_name="text-xs font-medium text-muted-foreground"),
             rx.el.div(markdown(line.text), class_name="min-w-0 break-words text-sm"),
             rx.el.p(
                 rx.cond(line.note != "", rx.el.span(line.note + " "), rx.fragment()),
@@ -70,6 +71,8 @@ def _line(line: rx.Var[ChatLine]) -> rx.Component:
                     ),
                     rx.fragment(),
                 ),
+                rx.cond(line.took != "", " · " + line.took, ""),
+                rx.cond(line.first != "", rx.fragment(" · ", t("playground.first", seconds=line.first)), rx.fragment()),
                 class_name="text-xs tabular-nums text-muted-foreground",
             ),
             class_name="flex min-w-0 flex-col gap-1.5",

@@ -31,6 +31,7 @@ _STATUSES = {
     "interrupted": _CARE,
     "estimated": _CARE,
     "reversed": _CARE,
+    "binds": _CARE,
     "suspended": _BAD,
     "failed": _BAD,
     "admin": _BADGE + "bg-accent-soft text-accent",

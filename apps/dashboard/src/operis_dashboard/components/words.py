@@ -18,6 +18,8 @@ _METERS = (
     "per_request",
 )
 _ACCOUNTS = ("wallet", "revenue", "platform_loss", "promotions", "adjustments", "refunds")
+_LIMITS = ("budget", "budget_daily", "budget_weekly", "budget_monthly", "rpm", "tpm", "concurrency")
+_LIMIT_SCOPES = ("key", "member", "organization", "plan")
 _KINDS = ("welcome", "charge", "adjustment", "expiry", "free_window", "reversal", "refund")
 
 
@@ -35,3 +37,11 @@ def account_name(account: rx.Var[str]) -> rx.Var[str]:
 
 def entry_kind(kind: rx.Var[str]) -> rx.Var[str]:
     return rx.match(kind, *((code, t(f"entry.{code}")) for code in _KINDS), kind)
+
+
+def limit_name(name: rx.Var[str]) -> rx.Var[str]:
+    return rx.match(name, *((code, t(f"limit.{code}")) for code in _LIMITS), name)
+
+
+def limit_scope(scope: rx.Var[str]) -> rx.Var[str]:
+    return rx.match(scope, *((code, t(f"limit.of_{code}")) for code in _LIMIT_SCOPES), scope)

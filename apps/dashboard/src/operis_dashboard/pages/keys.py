@@ -1,45 +1,30 @@
-"""API keys: list, mint, reveal once, revoke."""
+"""API keys: list, mint, reveal once, change, rotate, disable, revoke, delete. A secret is in one answer alone."""
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from dataclasses import field as default
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
 import reflex as rx
-from msgspec import UNSET
 
-from operis_client import ApiError, OperisError
-from operis_client.models import ApiKey
+from operis_client import ApiError, AsyncOperis, OperisError
+from operis_client.models import ApiKey, MintedKey
 from operis_dashboard import theme
 from operis_dashboard.components import code, dialogs
-from operis_dashboard.components.controls import alert, choice, field, select, submit, text_input
-from operis_dashboard.components.display import badge, moment, money
+from operis_dashboard.components.controls import alert, field, select, submit
+from operis_dashboard.components.display import moment, money
+from operis_dashboard.components.key_form import key_form
+from operis_dashboard.components.key_sheet import binding_limit, key_badges, key_detail
 from operis_dashboard.components.states import empty_state, four_states
-from operis_dashboard.components.tables import Column, actions, pager, table
-from operis_dashboard.formatting import Shown, Writer
+from operis_dashboard.components.tables import Column, pager, table
 from operis_dashboard.forms import read_field
+from operis_dashboard.keyring import SCOPES, SCOPES_DEFAULT, KeyRow, read_wishes, write_form, write_key
 from operis_dashboard.layout import page
 from operis_dashboard.snippets import Snippets, write_snippets
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
-_LIFETIMES_DAYS = {"7": 7, "30": 30, "90": 90, "365": 365}
-
-
-@dataclass(frozen=True)
-class KeyRow:
-    id: str = ""
-    name: str = ""
-    prefix: str = ""
-    status: str = ""
-    models: str = ""
-    spent: Shown = default(default_factory=Shown)
-    requests: str = ""
-    last_used: Shown = default(default_factory=Shown)
-    expires: Shown = default(default_factory=Shown)
+_OVERLAPS = ("24h", "0s", "1h", "7d", "30d")
 
 
 class Keys(Viewer):
@@ -48,17 +33,32 @@ class Keys(Viewer):
     rows: list[KeyRow] = []
     next: str = ""
     after: str = ""
+    busy: bool = False
 
     minting: bool = False
-    busy: bool = False
+    """Whether the form is open, for a new key or for the opened one."""
+    editing: bool = False
     mint_failure: str = ""
+    draft: dict[str, str] = {}
     models: list[str] = []
     chosen: list[str] = []
+    scopes: list[str] = SCOPES_DEFAULT
+    service: bool = False
+    forms: int = 0
+
     secret: str = ""
+    rotated: bool = False
+    overlap_ends: str = ""
     snippets: Snippets = Snippets()
 
+    opened: bool = False
+    shown: KeyRow = KeyRow()
+    open_failure: str = ""
+    rotating: bool = False
     revoking_id: str = ""
     revoking_name: str = ""
+    deleting: bool = False
+    """Whether what is asked for is to delete rather than to revoke."""
     revoke_failure: str = ""
 
     _attempt: str = ""
@@ -74,36 +74,60 @@ class Keys(Viewer):
 
     @rx.event
     async def open_mint(self, opened: bool = True) -> None:
-        self.minting, self.mint_failure, self.chosen = opened, "", []
-        self._attempt = str(uuid4())
-        if not opened:
-            return
+        self._begin_form(opened)
+        if opened:
+            await self._read_models()
+
+    @rx.event
+    async def open_edit(self) -> None:
+        """Open the form on the key that the sheet shows, with what it is now."""
+        key_id = self.shown.id
         try:
-            self.models = [model.id for model in (await self._ask(lambda api: api.list_models())).items]
+            key = await self._ask(lambda api: api.get_key(key_id))
         except OperisError as error:
-            self.mint_failure = self._explain(error)
+            self.open_failure = self._explain(error)
+            return
+        await self._read_models()
+        self._begin_form(opened=True)
+        self.editing, self.opened = True, False
+        self.shown, self.scopes, self.service = write_key(key, self._writer), list(key.scopes), key.service
+        self.chosen = [model for model in key.models if model in self.models]
+        patterns = " ".join(model for model in key.models if model not in self.models)
+        self.draft = {**write_form(key), "patterns": patterns}
 
     @rx.event
     def choose_model(self, model: str) -> None:
-        self.chosen = [name for name in self.chosen if name != model] if model in self.chosen else [*self.chosen, model]
+        self.chosen = _toggle(self.chosen, model)
+
+    @rx.event
+    def choose_scope(self, scope: str) -> None:
+        self.scopes = [name for name in _toggle(self.scopes, scope) if name in SCOPES]
+
+    @rx.event
+    def choose_service(self, _checked: bool) -> None:
+        self.service = not self.service
 
     @rx.event
     async def mint(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        """Mint what the form asks for, or change the key that is being edited; a refusal keeps the form."""
         if not self.minting:
             return  # the second click of a double click: the first one has minted and closed the dialog
         self.busy, self.mint_failure = True, ""
         yield
-        days = _LIFETIMES_DAYS.get(read_field(form, "lifetime"))
-        expires_at = datetime.now(UTC) + timedelta(days=days) if days else UNSET
         try:
-            minted = await self._ask(
-                lambda api: api.mint_key(
-                    name=read_field(form, "key_name").strip(),
-                    models=list(self.chosen) or UNSET,
-                    expires_at=expires_at,
-                    idempotency_key=self._attempt,
-                )
-            )
+            wishes = read_wishes(form, scopes=list(self.scopes), models=list(self.chosen))
+            if self.editing:
+                key_id = self.shown.id
+                changed = await self._ask(lambda api: api.update_key(key_id, **wishes))
+                said = self._say("keys.changed", name=changed.name)
+            else:
+                attempt, service = self._attempt, self.service
+                minted = await self._ask(lambda api: api.mint_key(**wishes, service=service, idempotency_key=attempt))
+                self._reveal(minted)
+                said = ""
+        except ValueError:
+            self.mint_failure = self._say("keys.limit_numbers")
+            return
         except OperisError as error:
             self.mint_failure = self._explain(error)
             if isinstance(error, ApiError):
@@ -112,19 +136,68 @@ class Keys(Viewer):
         finally:
             self.busy = False
         self.minting = False
-        self.secret = minted.secret
-        model = next(iter(minted.key.models or self.models), "operis/echo")
-        self.snippets = write_snippets(self.api_url, minted.secret, model)
+        if said:
+            yield rx.toast.success(said)
         await self._read()
 
     @rx.event
     def forget_secret(self, _opened: bool = False) -> None:
         """Drop the secret from the page: from here on nobody can show it again."""
-        self.secret, self.snippets = "", Snippets()
+        self.secret, self.snippets, self.rotated, self.overlap_ends = "", Snippets(), False, ""
 
     @rx.event
-    def ask_revoke(self, key_id: str, name: str) -> None:
-        self.revoking_id, self.revoking_name, self.revoke_failure = key_id, name, ""
+    def open_key(self, key_id: str) -> None:
+        found = next((row for row in self.rows if row.id == key_id), None)
+        if found:
+            self.shown, self.opened, self.open_failure, self.rotating = found, True, "", False
+
+    @rx.event
+    def close_key(self, _opened: bool = False) -> None:
+        self.opened = False
+
+    @rx.event
+    def ask_rotate(self, asked: bool = True) -> None:
+        self.rotating, self.open_failure, self._attempt = asked, "", str(uuid4())
+
+    @rx.event
+    async def rotate(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        if not (self.opened and self.rotating) or self.busy:
+            return
+        self.busy, self.open_failure = True, ""
+        yield
+        key_id, attempt, overlap = self.shown.id, self._attempt, read_field(form, "overlap")
+        try:
+            minted = await self._ask(lambda api: api.rotate_key(key_id, overlap=overlap, idempotency_key=attempt))
+        except OperisError as error:
+            self.open_failure = self._explain(error)
+            if isinstance(error, ApiError):
+                self._attempt = str(uuid4())
+            return
+        finally:
+            self.busy = False
+        self.opened = self.rotating = False
+        self._reveal(minted)
+        self.rotated = True
+        ends_at = minted.key.old_secret_expires_at
+        self.overlap_ends = self._writer.moment(ends_at).text if ends_at else ""
+        await self._read()
+
+    @rx.event
+    async def disable(self) -> AsyncGenerator[Any, None]:
+        key_id = self.shown.id
+        async for event in self._change(lambda api: api.disable_key(key_id), "keys.disabled"):
+            yield event
+
+    @rx.event
+    async def enable(self) -> AsyncGenerator[Any, None]:
+        key_id = self.shown.id
+        async for event in self._change(lambda api: api.enable_key(key_id), "keys.enabled"):
+            yield event
+
+    @rx.event
+    def ask_revoke(self, key_id: str, name: str, deleting: bool = False) -> None:
+        self.revoking_id, self.revoking_name, self.deleting, self.revoke_failure = key_id, name, deleting, ""
+        self.opened = False
 
     @rx.event
     def keep_key(self, _opened: bool = False) -> None:
@@ -132,62 +205,87 @@ class Keys(Viewer):
 
     @rx.event
     async def revoke(self) -> AsyncGenerator[Any, None]:
+        """Revoke or delete, as it was asked."""
         if not self.revoking_id:
             return
         self.busy = True
         yield
-        key_id = self.revoking_id
+        key_id, deleting = self.revoking_id, self.deleting
         try:
-            await self._ask(lambda api: api.revoke_key(key_id))
+            if deleting:
+                await self._ask(lambda api: api.delete_key(key_id))
+            else:
+                await self._ask(lambda api: api.revoke_key(key_id))
         except OperisError as error:
             self.revoke_failure = self._explain(error)
             return
         finally:
             self.busy = False
         self.revoking_id = ""
-        yield rx.toast.success(self._say("keys.revoked", name=self.revoking_name))
+        said = "keys.deleted" if deleting else "keys.revoked"
+        yield rx.toast.success(self._say(said, name=self.revoking_name))
+        await self._read()
+
+    def _begin_form(self, opened: bool) -> None:
+        self.minting, self.editing, self.mint_failure = opened, False, ""
+        self.draft, self.chosen, self.scopes, self.service = {}, [], list(SCOPES_DEFAULT), False
+        self.forms, self._attempt = self.forms + 1, str(uuid4())
+
+    def _reveal(self, minted: MintedKey) -> None:
+        self.secret = minted.secret
+        named = [model for model in (*minted.key.models, *self.models) if not model.endswith("*")]
+        self.snippets = write_snippets(self.api_url, minted.secret, next(iter(named), "operis/echo"))
+
+    async def _change(self, call: Callable[[AsyncOperis], Awaitable[ApiKey]], said: str) -> AsyncGenerator[Any, None]:
+        """Change the opened key at once, say so, and show what it has become."""
+        if not self.opened or self.busy:
+            return
+        self.busy, self.open_failure = True, ""
+        yield
+        try:
+            key = await self._ask(call)
+        except OperisError as error:
+            self.open_failure = self._explain(error)
+            return
+        finally:
+            self.busy = False
+        self.shown = write_key(key, self._writer)
+        yield rx.toast.success(self._say(said, name=key.name))
         await self._read()
 
     async def _read(self) -> None:
         try:
-            found = await self._ask(lambda api: api.list_keys(after=self.after or None))
+            found = await self._ask(lambda api: api.list_keys(limit=25, after=self.after or None))
         except OperisError as error:
             self.failure = self._explain(error)
             return
-        self.rows = [
-            _row(key, self._writer, self._say("keys.all_models"), self._say("keys.never")) for key in found.items
-        ]
+        self.rows = [write_key(key, self._writer) for key in found.items]
         self.next = found.next or ""
         self.loaded, self.failure = True, ""
 
+    async def _read_models(self) -> None:
+        try:
+            self.models = [model.id for model in (await self._ask(lambda api: api.list_models())).items]
+        except OperisError as error:
+            self.mint_failure = self._explain(error)
 
-def _row(key: ApiKey, writer: Writer, all_models: str, never: str) -> KeyRow:
-    return KeyRow(
-        id=key.id,
-        name=key.name,
-        prefix=f"{key.prefix}…{key.last_four}",
-        status=key.status,
-        models=", ".join(key.models) or all_models,
-        spent=writer.money(key.spent),
-        requests=writer.count(key.requests),
-        last_used=writer.moment(key.last_used_at) if key.last_used_at else Shown(never, ""),
-        expires=writer.moment(key.expires_at) if key.expires_at else Shown(never, ""),
-    )
+
+def _toggle(names: list[str], name: str) -> list[str]:
+    return [kept for kept in names if kept != name] if name in names else [*names, name]
 
 
 @page(route="/keys", title="nav.keys", role="user", on_load=Keys.load)
 def keys() -> rx.Component:
-    create = rx.el.button(
-        rx.icon("plus", size=16),
-        t("keys.create"),
-        type="button",
-        on_click=Keys.open_mint(True),
-        class_name=theme.BUTTON,
-    )
     return rx.fragment(
         rx.el.div(
             rx.el.p(t("keys.text"), class_name="max-w-2xl text-sm text-muted-foreground"),
-            create,
+            rx.el.button(
+                rx.icon("plus", size=16),
+                t("keys.create"),
+                type="button",
+                on_click=Keys.open_mint(True),
+                class_name=theme.BUTTON + " w-fit shrink-0",
+            ),
             class_name="flex flex-col gap-4 sm:flex-row sm:items-center sm:justify-between",
         ),
         four_states(
@@ -207,12 +305,17 @@ def keys() -> rx.Component:
                 class_name="flex flex-col gap-4",
             ),
         ),
-        _mint_dialog(),
+        _form_dialog(),
         _secret_dialog(),
+        _sheet(),
         dialogs.confirm(
-            title=t("keys.revoke_title", name=Keys.revoking_name),
-            text=t("keys.revoke_text"),
-            action=t("keys.revoke"),
+            title=rx.cond(
+                Keys.deleting,
+                t("keys.delete_title", name=Keys.revoking_name),
+                t("keys.revoke_title", name=Keys.revoking_name),
+            ),
+            text=rx.cond(Keys.deleting, t("keys.delete_text"), t("keys.revoke_text")),
+            action=rx.cond(Keys.deleting, t("keys.delete"), t("keys.revoke")),
             is_open=Keys.revoking_id != "",
             on_open_change=Keys.keep_key,
             on_confirm=Keys.revoke,
@@ -227,91 +330,57 @@ def _table() -> rx.Component:
         [
             Column(t("keys.name")),
             Column(t("keys.status")),
-            Column(t("keys.models"), from_width="lg"),
-            Column(t("keys.last_used"), from_width="md"),
-            Column(t("keys.expires"), from_width="lg"),
-            Column(t("keys.requests"), number=True, from_width="sm"),
+            Column(t("keys.owner"), from_width="xl"),
+            Column(t("keys.binding"), from_width="md"),
+            Column(t("keys.last_used"), from_width="lg"),
+            Column(t("keys.requests_errors"), number=True, from_width="lg"),
             Column(t("keys.spent"), number=True, from_width="sm"),
-            Column(rx.el.span(t("table.actions"), class_name="sr-only")),
         ],
         Keys.rows,
         lambda row: [
             rx.el.div(
-                rx.el.span(row.name, class_name="font-medium truncate max-w-44"),
+                rx.el.button(
+                    row.name,
+                    type="button",
+                    on_click=Keys.open_key(row.id).stop_propagation,
+                    class_name="max-w-44 truncate text-left font-medium cursor-pointer hover:underline rounded-sm "
+                    + theme.FOCUS,
+                ),
                 rx.el.span(row.prefix, class_name="font-mono text-xs text-muted-foreground whitespace-nowrap"),
-                class_name="flex flex-col gap-0.5 min-w-0",
+                class_name="flex flex-col items-start gap-0.5 min-w-0",
             ),
-            badge(row.status),
-            rx.el.span(row.models, title=row.models, class_name="block max-w-48 truncate text-muted-foreground"),
-            moment(row.last_used),
-            moment(row.expires),
-            rx.el.span(row.requests, class_name=theme.NUMBER),
-            money(row.spent),
-            actions(
-                rx.cond(
-                    row.status == "active",
-                    rx.el.button(
-                        t("keys.revoke"),
-                        type="button",
-                        on_click=Keys.ask_revoke(row.id, row.name),
-                        class_name=theme.BUTTON_SMALL_DANGER,
-                    ),
-                    rx.fragment(),
-                )
-            ),
+            key_badges(row),
+            rx.el.span(row.owner, title=row.owner, class_name="block max-w-44 truncate text-muted-foreground"),
+            binding_limit(row),
+            rx.cond(row.last_used.exact != "", moment(row.last_used), t("keys.never")),
+            rx.el.span(row.requests, " / ", row.errors, class_name=theme.NUMBER + " text-muted-foreground"),
+            money(row.spent, theme.NUMBER + " font-medium"),
         ],
         label=t("nav.keys"),
+        on_open=lambda row: Keys.open_key(row.id),
     )
 
 
-def _mint_dialog() -> rx.Component:
+def _form_dialog() -> rx.Component:
     return dialogs.dialog(
-        rx.el.form(
-            alert(Keys.mint_failure),
-            field(
-                t("keys.name"),
-                text_input(
-                    "key_name", required=True, max_length=100, placeholder=t("keys.name_example"), auto_complete="off"
-                ),
-                name="key_name",
-            ),
-            rx.el.fieldset(
-                rx.el.legend(t("keys.models"), class_name=theme.LABEL + " mb-1.5"),
-                rx.el.div(
-                    rx.foreach(
-                        Keys.models,
-                        lambda model: choice(
-                            model,
-                            model,
-                            checked=Keys.chosen.contains(model),
-                            on_change=lambda _checked: Keys.choose_model(model),
-                        ),
-                    ),
-                    class_name="grid max-h-40 grid-cols-1 gap-2 overflow-y-auto rounded border border-input p-3 "
-                    "sm:grid-cols-2",
-                ),
-                rx.el.p(t("keys.models_hint"), class_name=theme.HINT + " mt-1.5"),
-            ),
-            field(
-                t("keys.expires"),
-                select(
-                    "lifetime",
-                    [
-                        ("", t("keys.lifetime_never")),
-                        ("7", t("keys.lifetime_days", days=7)),
-                        ("30", t("keys.lifetime_days", days=30)),
-                        ("90", t("keys.lifetime_days", days=90)),
-                        ("365", t("keys.lifetime_days", days=365)),
-                    ],
-                ),
-                name="lifetime",
-            ),
-            dialogs.buttons(dialogs.cancel(), submit(t("keys.create"), busy=Keys.busy)),
+        key_form(
+            draft=Keys.draft,
+            editing=Keys.editing,
+            expiry=rx.cond(Keys.shown.expires.exact != "", Keys.shown.expires.text, t("keys.never")),
+            failure=Keys.mint_failure,
+            busy=Keys.busy,
+            models=Keys.models,
+            chosen_models=Keys.chosen,
+            on_model=Keys.choose_model,
+            chosen_scopes=Keys.scopes,
+            on_scope=Keys.choose_scope,
+            service=Keys.service,
+            on_service=Keys.choose_service,
+            forms=Keys.forms,
             on_submit=Keys.mint,
-            class_name="flex flex-col gap-4",
         ),
-        title=t("keys.create_title"),
-        text=t("keys.create_text"),
+        title=rx.cond(Keys.editing, t("keys.edit_title", name=Keys.shown.name), t("keys.create_title")),
+        text=rx.cond(Keys.editing, t("keys.edit_text"), t("keys.create_text")),
         is_open=Keys.minting,
         on_open_change=Keys.open_mint,
     )
@@ -320,6 +389,18 @@ def _mint_dialog() -> rx.Component:
 def _secret_dialog() -> rx.Component:
     return dialogs.dialog(
         code.secret_box(Keys.secret, label=t("keys.secret")),
+        rx.cond(
+            Keys.rotated,
+            rx.el.p(
+                rx.cond(
+                    Keys.overlap_ends != "",
+                    t("keys.old_secret_until", at=Keys.overlap_ends),
+                    t("keys.old_secret_over"),
+                ),
+                class_name="rounded bg-warning-soft px-3 py-2 text-sm text-warning",
+            ),
+            rx.fragment(),
+        ),
         code.snippet_tabs(Keys.snippets, chosen=Viewer.snippet, on_choose=Viewer.choose_snippet),
         dialogs.buttons(
             rx.el.button(t("keys.stored"), type="button", on_click=Keys.forget_secret(False), class_name=theme.BUTTON)
@@ -328,4 +409,79 @@ def _secret_dialog() -> rx.Component:
         text=t("keys.secret_text"),
         is_open=Keys.secret != "",
         on_open_change=Keys.forget_secret,
+    )
+
+
+def _sheet() -> rx.Component:
+    shown = Keys.shown
+    living = (shown.status == "active") | (shown.status == "disabled")
+    return dialogs.sheet(
+        alert(Keys.open_failure),
+        rx.cond(
+            Keys.rotating,
+            _rotate_form(),
+            rx.el.div(
+                rx.cond(
+                    shown.status != "revoked",
+                    rx.fragment(
+                        _button("pencil", t("keys.edit"), Keys.open_edit),
+                        rx.cond(living, _button("refresh-cw", t("keys.rotate"), Keys.ask_rotate(True)), rx.fragment()),
+                        rx.cond(
+                            shown.status == "disabled",
+                            _button("play", t("keys.enable"), Keys.enable),
+                            _button("pause", t("keys.disable"), Keys.disable),
+                        ),
+                        rx.el.button(
+                            t("keys.revoke"),
+                            type="button",
+                            on_click=Keys.ask_revoke(shown.id, shown.name, False),
+                            class_name=theme.BUTTON_SMALL_DANGER,
+                        ),
+                    ),
+                    rx.fragment(),
+                ),
+                rx.el.button(
+                    t("keys.delete"),
+                    type="button",
+                    on_click=Keys.ask_revoke(shown.id, shown.name, True),
+                    class_name=theme.BUTTON_SMALL_DANGER,
+                ),
+                class_name="flex flex-wrap gap-2",
+            ),
+        ),
+        key_detail(shown),
+        title=shown.name,
+        text=t("keys.sheet_text"),
+        is_open=Keys.opened,
+        on_open_change=Keys.close_key,
+    )
+
+
+def _button(icon: str, text: rx.Var[str], on_click: Any) -> rx.Component:
+    return rx.el.button(
+        rx.icon(icon, size=14),
+        text,
+        type="button",
+        disabled=Keys.busy,
+        on_click=on_click,
+        class_name=theme.BUTTON_SMALL,
+    )
+
+
+def _rotate_form() -> rx.Component:
+    return rx.el.form(
+        field(
+            t("keys.overlap"),
+            select("overlap", [(overlap, t(f"overlap.{overlap}")) for overlap in _OVERLAPS]),
+            name="overlap",
+            hint=t("keys.overlap_hint"),
+        ),
+        dialogs.buttons(
+            rx.el.button(
+                t("action.cancel"), type="button", on_click=Keys.ask_rotate(False), class_name=theme.BUTTON_OUTLINE
+            ),
+            submit(t("keys.rotate"), busy=Keys.busy),
+        ),
+        on_submit=Keys.rotate,
+        class_name="flex flex-col gap-3 rounded-lg border border-border p-4",
     )

@@ -1,6 +1,6 @@
 """The playground: a chat with any model on offer, streamed, with the tokens and the cost of each answer."""
 
-import json
+import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -45,6 +45,7 @@ class Playground(Viewer):
     model: str = ""
     system: str = ""
     temperature: str = ""
+    top_p: str = ""
     max_tokens: str = ""
     draft: str = ""
     lines: list[ChatLine] = []
@@ -80,6 +81,10 @@ class Playground(Viewer):
         self.temperature = text
 
     @rx.event
+    def write_top_p(self, text: str) -> None:
+        self.top_p = text
+
+    @rx.event
     def write_max_tokens(self, text: str) -> None:
         self.max_tokens = text
 
@@ -98,10 +103,11 @@ class Playground(Viewer):
 
     @rx.event
     def show_code(self, opened: bool = True) -> None:
-        messages = write_messages(self.system, self.lines) or [{"role": "user", "content": self.draft or "Say hello."}]
-        self.snippets = write_calls(
-            self.api_url, "$OPERIS_API_KEY", self.model, json.dumps(messages, ensure_ascii=False)
-        )
+        body: dict[str, object] = {"model": self.model, **self._parameters()}
+        messages = write_messages(self.system, self.lines)
+        if not self.lines:
+            messages = [*messages, {"role": "user", "content": self.draft or "Say hello."}]
+        self.snippets = write_calls(self.api_url, "$OPERIS_API_KEY", {**body, "messages": messages})
         self.showing_code = opened
 
     @rx.event(background=True)
@@ -117,10 +123,12 @@ class Playground(Viewer):
             self.streaming, self._stopping = True, False
         usage: Tokens | None = None
         note = ""
+        asked_at, first_at = time.monotonic(), 0.0
         try:
             async with aclosing(self._stream(body)) as pieces:
                 async for text, counted in pieces:
                     usage = counted or usage
+                    first_at = first_at or (time.monotonic() if text else 0.0)
                     async with self:
                         if self._bound != bound:
                             return  # another session has this tab now
@@ -137,20 +145,28 @@ class Playground(Viewer):
         finally:
             async with self:
                 if self._bound == bound:
-                    self._finish(usage, note)
+                    self._finish(
+                        usage, note, seconds=time.monotonic() - asked_at, first=first_at and first_at - asked_at
+                    )
 
     def _body(self, draft: str) -> dict[str, object]:
         messages = [*write_messages(self.system, self.lines), {"role": "user", "content": draft.strip()}]
-        body: dict[str, object] = {
+        return {
             "model": self.model,
             "messages": messages,
+            **self._parameters(),
             "stream_options": {"include_usage": True},
         }
-        if (temperature := _number(self.temperature)) is not None:
-            body["temperature"] = temperature
-        if (limit := _number(self.max_tokens)) is not None:
-            body["max_tokens"] = int(limit)
-        return body
+
+    def _parameters(self) -> dict[str, object]:
+        """Return the parameters that are set; what is no number counts as not set."""
+        limit = _number(self.max_tokens)
+        wanted = {
+            "temperature": _number(self.temperature),
+            "top_p": _number(self.top_p),
+            "max_tokens": None if limit is None else int(limit),
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
 
     async def _stream(self, body: dict[str, object]) -> AsyncGenerator[tuple[str, Tokens | None], None]:
         """Yield text in pieces of a twentieth of a second, and the usage when it comes.
@@ -195,9 +211,17 @@ class Playground(Viewer):
             return
         self.failure = self._explain(error)
 
-    def _finish(self, usage: Tokens | None, note: str) -> None:
+    def _finish(self, usage: Tokens | None, note: str, *, seconds: float, first: float) -> None:
+        """Keep the answer with what it took; `first` are the seconds until its first words, 0 where there are none."""
         if self.answer or usage:
-            line = ChatLine(role="assistant", text=self.answer, note=note)
+            line = ChatLine(
+                role="assistant",
+                text=self.answer,
+                note=note,
+                model=self.model,
+                took=self._writer.milliseconds(round(seconds * 1000)),
+                first=self._writer.milliseconds(round(first * 1000)) if first else "",
+            )
             if usage:
                 line = replace(
                     line,
@@ -211,9 +235,10 @@ class Playground(Viewer):
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 @page(route="/playground", title="nav.playground", role="user", on_load=Playground.load)
@@ -372,6 +397,21 @@ def _parameters() -> rx.Component:
                     debounce_timeout=250,
                 ),
                 name="max_tokens",
+            ),
+            field(
+                t("playground.top_p"),
+                rx.debounce_input(
+                    text_input(
+                        "top_p",
+                        input_mode="decimal",
+                        pattern="[0-9]*[.]?[0-9]*",
+                        placeholder="1",
+                        value=Playground.top_p,
+                        on_change=Playground.write_top_p,
+                    ),
+                    debounce_timeout=250,
+                ),
+                name="top_p",
             ),
             class_name="grid grid-cols-2 gap-3",
         ),
