@@ -60,7 +60,7 @@ async def test_a_key_is_minted_shown_once_and_revoked(signed_in: tuple[Tab, Acco
     await run(keys.forget_secret(False))
     assert (keys.secret, keys.snippets.curl) == ("", "")
 
-    keys.ask_revoke(keys.rows[0].id, keys.rows[0].name)
+    keys.ask_revoke(keys.rows[0].id, keys.rows[0].name, False)
     await run(keys.revoke())
     assert [row.status for row in keys.rows] == ["revoked"]
 
@@ -145,7 +145,7 @@ async def test_a_key_is_rotated_disabled_enabled_and_deleted(signed_in: tuple[Ta
     assert keys.overlap_ends
     (key,) = (await account.client.list_keys()).items
     assert key.old_secret_expires_at is not None
-    await run(keys.forget_secret())
+    await run(keys.forget_secret(False))
     assert keys.rows[0].old_secret_ends.exact
 
     keys.open_key(key.id)

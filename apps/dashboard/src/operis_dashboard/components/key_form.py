@@ -3,6 +3,7 @@
 from typing import Any
 
 import reflex as rx
+from reflex_base.vars.object import ObjectVar
 
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
@@ -13,7 +14,7 @@ from operis_dashboard.wording import t
 
 def key_form(
     *,
-    draft: rx.Var[dict[str, str]],
+    draft: ObjectVar[dict[str, str]],
     editing: rx.Var[bool],
     expiry: rx.Var[str],
     failure: rx.Var[str],
@@ -139,7 +140,7 @@ def key_form(
     )
 
 
-def _limit(name: str, mode: str, draft: rx.Var[dict[str, str]]) -> rx.Component:
+def _limit(name: str, mode: str, draft: ObjectVar[dict[str, str]]) -> rx.Component:
     return field(
         t(f"limit.{name}"),
         text_input(

@@ -1,6 +1,5 @@
 """The playground: a chat with any model on offer, streamed, with the tokens and the cost of each answer."""
 
-import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -34,6 +33,7 @@ from operis_dashboard.wording import t
 
 _FLUSH_SECONDS = 0.05
 _CHECK_SECONDS = 1.0
+_NUMBER_MAX = 1e9
 
 
 class Playground(Viewer):
@@ -146,7 +146,11 @@ class Playground(Viewer):
             async with self:
                 if self._bound == bound:
                     self._finish(
-                        usage, note, seconds=time.monotonic() - asked_at, first=first_at and first_at - asked_at
+                        usage,
+                        note,
+                        model=str(body["model"]),
+                        seconds=time.monotonic() - asked_at,
+                        first=first_at and first_at - asked_at,
                     )
 
     def _body(self, draft: str) -> dict[str, object]:
@@ -211,14 +215,14 @@ class Playground(Viewer):
             return
         self.failure = self._explain(error)
 
-    def _finish(self, usage: Tokens | None, note: str, *, seconds: float, first: float) -> None:
+    def _finish(self, usage: Tokens | None, note: str, *, model: str, seconds: float, first: float) -> None:
         """Keep the answer with what it took; `first` are the seconds until its first words, 0 where there are none."""
         if self.answer or usage:
             line = ChatLine(
                 role="assistant",
                 text=self.answer,
                 note=note,
-                model=self.model,
+                model=model,
                 took=self._writer.milliseconds(round(seconds * 1000)),
                 first=self._writer.milliseconds(round(first * 1000)) if first else "",
             )
@@ -238,7 +242,7 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= _NUMBER_MAX else None
 
 
 @page(route="/playground", title="nav.playground", role="user", on_load=Playground.load)
