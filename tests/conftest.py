@@ -3,6 +3,7 @@
 Tests share them and keep out of each other's way by signing up people of their own.
 """
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Generator
@@ -15,6 +16,8 @@ from operis_db.embedded import EmbeddedPostgres
 from tests.factories import Account, sign_up
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream, Script, run_openai_upstream
 from tests.running import Api, Database, make_database, run_api
+
+SIGN_IN_SECONDS = 120
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +55,18 @@ async def api(database: Database) -> AsyncGenerator[Api]:
 
 
 @pytest.fixture(scope="session")
-async def admin(api: Api) -> AsyncOperis:
-    return await api.admin()
+async def admin(api: Api) -> AsyncGenerator[AsyncOperis]:
+    """The first administrator, signed in for as long as the tests run: longer than an access token lives."""
+    client = await api.admin()
+
+    async def stay() -> None:
+        while True:
+            await asyncio.sleep(SIGN_IN_SECONDS)
+            client.token = (await api.admin()).token
+
+    staying = asyncio.create_task(stay())
+    yield client
+    staying.cancel()
 
 
 @pytest.fixture
