@@ -65,6 +65,7 @@ def test_dialogs_and_sheets(open_tab: OpenTab) -> None:
         ("/admin/users", ADMIN_EMAIL),
         ("/admin/upstreams", "Add upstream"),
         ("/admin/models", "Price"),
+        ("/admin/upstreams", "Built-in echo"),
         ("/playground", "Copy as code"),
     ):
         page.goto(path)

@@ -186,6 +186,18 @@ def test_an_answer_streams_and_can_be_stopped(open_tab: OpenTab, slow_model: str
     expect(log).not_to_contain_text("word150")
 
 
+def test_an_answer_that_its_limit_cut_says_so(open_tab: OpenTab) -> None:
+    page = open_tab()
+    sign_up(page)
+    go_to(page, "Playground")
+    page.get_by_label("Max tokens").fill("3")
+    page.get_by_label("Message").fill("A question of some length")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("log")).to_contain_text("Cut at the limit of tokens.")
+    page.get_by_role("button", name="Copy as code").click()
+    expect(page.get_by_role("dialog").locator("code")).to_contain_text('"max_tokens": 3')
+
+
 def test_a_call_that_the_wallet_cannot_cover_says_what_is_missing(open_tab: OpenTab, slow_model: str) -> None:
     page = open_tab()
     sign_up(page)

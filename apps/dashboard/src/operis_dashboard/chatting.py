@@ -55,6 +55,11 @@ class Chunk(msgspec.Struct):
     def text(self) -> str:
         return "".join(choice.delta.content or "" for choice in self.choices)
 
+    @property
+    def cut(self) -> bool:
+        """Whether the answer ended because it reached its limit of tokens."""
+        return any(choice.finish_reason == "length" for choice in self.choices)
+
 
 def read_chunk(payload: str) -> Chunk:
     """Decode a chunk; one of a shape we do not know adds nothing."""

@@ -11,10 +11,11 @@ from operis_client import ApiError, AsyncOperis, OperisError
 from operis_client.models import Upstream
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
-from operis_dashboard.components.controls import alert, disclosure, field, select, submit, text_input
+from operis_dashboard.components.controls import alert, disclosure
 from operis_dashboard.components.display import badge, quiet_badge
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.supply import credentials, health_facts, served_models, test_result
+from operis_dashboard.components.supply_forms import adding_form, changing_form
 from operis_dashboard.components.tables import Column, actions, table
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
@@ -390,49 +391,13 @@ def _health(row: rx.Var[UpstreamRow]) -> rx.Component:
 
 
 def _form() -> rx.Component:
-    anthropic = AdminUpstreams.protocol == "anthropic"
     return dialogs.dialog(
-        rx.el.form(
-            alert(AdminUpstreams.add_failure),
-            field(
-                t("upstreams.name"),
-                text_input("name", required=True, max_length=80, auto_complete="off", placeholder="OpenAI"),
-                name="name",
-            ),
-            field(
-                t("upstreams.protocol"),
-                select(
-                    "protocol",
-                    [("openai", "OpenAI"), ("anthropic", "Anthropic")],
-                    on_change=AdminUpstreams.choose_protocol,
-                    aria_describedby="protocol-hint",
-                ),
-                name="protocol",
-                hint=rx.cond(anthropic, t("upstreams.anthropic_hint"), t("upstreams.openai_hint")),
-            ),
-            field(
-                t("upstreams.base_url"),
-                text_input(
-                    "base_url",
-                    type="url",
-                    required=True,
-                    auto_complete="off",
-                    placeholder=rx.cond(anthropic, "https://api.anthropic.com", "https://api.openai.com/v1"),
-                    aria_describedby="base_url-hint",
-                ),
-                name="base_url",
-                hint=rx.cond(anthropic, t("upstreams.base_url_bare"), t("upstreams.base_url_hint")),
-            ),
-            field(
-                t("upstreams.api_key"),
-                text_input("api_key", type="password", required=True, auto_complete="off"),
-                name="api_key",
-            ),
-            dialogs.buttons(dialogs.cancel(), submit(t("upstreams.add"), busy=AdminUpstreams.busy)),
-            on_submit=AdminUpstreams.add,
-            method="post",
-            action="/_auth/nojs",
-            class_name="flex flex-col gap-4",
+        adding_form(
+            protocol=AdminUpstreams.protocol,
+            failure=AdminUpstreams.add_failure,
+            busy=AdminUpstreams.busy,
+            on_protocol=AdminUpstreams.choose_protocol,
+            on_add=AdminUpstreams.add,
         ),
         title=t("upstreams.add"),
         text=t("upstreams.add_text"),
@@ -481,45 +446,18 @@ def _sheet() -> rx.Component:
             ),
         ),
         served_models(AdminUpstreams.served, on_share=AdminUpstreams.share_out, fixed=shown.builtin),
-        rx.cond(shown.builtin, rx.fragment(), disclosure(t("upstreams.change"), _change_form())),
+        rx.cond(
+            shown.builtin,
+            rx.fragment(),
+            disclosure(
+                t("upstreams.change"),
+                changing_form(
+                    shown, busy=AdminUpstreams.busy, forms=AdminUpstreams.forms, on_change=AdminUpstreams.change
+                ),
+            ),
+        ),
         title=shown.name,
         text=shown.base_url,
         is_open=AdminUpstreams.opened,
         on_open_change=AdminUpstreams.close_upstream,
-    )
-
-
-def _change_form() -> rx.Component:
-    shown = AdminUpstreams.shown
-    return rx.el.form(
-        field(
-            t("upstreams.name"),
-            text_input("new_name", required=True, max_length=80, auto_complete="off", default_value=shown.name),
-            name="new_name",
-        ),
-        field(
-            t("upstreams.base_url"),
-            text_input(
-                "new_base_url",
-                type="url",
-                required=True,
-                auto_complete="off",
-                default_value=shown.base_url,
-                aria_describedby="new_base_url-hint",
-            ),
-            name="new_base_url",
-            hint=t("upstreams.new_address_hint"),
-        ),
-        field(
-            t("upstreams.api_key"),
-            text_input("new_api_key", type="password", auto_complete="off", aria_describedby="new_api_key-hint"),
-            name="new_api_key",
-            hint=t("upstreams.kept_key_hint"),
-        ),
-        dialogs.buttons(submit(t("action.save"), busy=AdminUpstreams.busy, look=theme.BUTTON_OUTLINE)),
-        key=AdminUpstreams.forms.to_string(),
-        on_submit=AdminUpstreams.change,
-        method="post",
-        action="/_auth/nojs",
-        class_name="flex flex-col gap-4",
     )

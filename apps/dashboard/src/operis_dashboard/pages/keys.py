@@ -11,10 +11,12 @@ from operis_client import ApiError, AsyncOperis, OperisError
 from operis_client.models import ApiKey, MintedKey
 from operis_dashboard import theme
 from operis_dashboard.components import code, dialogs
-from operis_dashboard.components.controls import alert, field, select, submit
+from operis_dashboard.components.controls import alert
 from operis_dashboard.components.display import moment, money
+from operis_dashboard.components.key_actions import key_actions, rotate_form
 from operis_dashboard.components.key_form import key_form
 from operis_dashboard.components.key_sheet import binding_limit, key_badges, key_detail
+from operis_dashboard.components.links import page_link
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, pager, table
 from operis_dashboard.forms import read_field
@@ -23,8 +25,6 @@ from operis_dashboard.layout import page
 from operis_dashboard.snippets import Snippets, write_snippets
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
-
-_OVERLAPS = ("24h", "0s", "1h", "7d", "30d")
 
 
 class Keys(Viewer):
@@ -414,74 +414,26 @@ def _secret_dialog() -> rx.Component:
 
 def _sheet() -> rx.Component:
     shown = Keys.shown
-    living = (shown.status == "active") | (shown.status == "disabled")
     return dialogs.sheet(
         alert(Keys.open_failure),
         rx.cond(
             Keys.rotating,
-            _rotate_form(),
-            rx.el.div(
-                rx.cond(
-                    shown.status != "revoked",
-                    rx.fragment(
-                        _button("pencil", t("keys.edit"), Keys.open_edit),
-                        rx.cond(living, _button("refresh-cw", t("keys.rotate"), Keys.ask_rotate(True)), rx.fragment()),
-                        rx.cond(
-                            shown.status == "disabled",
-                            _button("play", t("keys.enable"), Keys.enable),
-                            _button("pause", t("keys.disable"), Keys.disable),
-                        ),
-                        rx.el.button(
-                            t("keys.revoke"),
-                            type="button",
-                            on_click=Keys.ask_revoke(shown.id, shown.name, False),
-                            class_name=theme.BUTTON_SMALL_DANGER,
-                        ),
-                    ),
-                    rx.fragment(),
-                ),
-                rx.el.button(
-                    t("keys.delete"),
-                    type="button",
-                    on_click=Keys.ask_revoke(shown.id, shown.name, True),
-                    class_name=theme.BUTTON_SMALL_DANGER,
-                ),
-                class_name="flex flex-wrap gap-2",
+            rotate_form(busy=Keys.busy, on_cancel=Keys.ask_rotate(False), on_rotate=Keys.rotate),
+            key_actions(
+                shown,
+                busy=Keys.busy,
+                on_edit=Keys.open_edit,
+                on_rotate=Keys.ask_rotate(True),
+                on_enable=Keys.enable,
+                on_disable=Keys.disable,
+                on_revoke=Keys.ask_revoke(shown.id, shown.name, False),
+                on_delete=Keys.ask_revoke(shown.id, shown.name, True),
             ),
         ),
         key_detail(shown),
+        page_link(t("users.requests"), href=f"/requests?key_id={shown.id}", class_name=theme.LINK + " w-fit text-sm"),
         title=shown.name,
         text=t("keys.sheet_text"),
         is_open=Keys.opened,
         on_open_change=Keys.close_key,
-    )
-
-
-def _button(icon: str, text: rx.Var[str], on_click: Any) -> rx.Component:
-    return rx.el.button(
-        rx.icon(icon, size=14),
-        text,
-        type="button",
-        disabled=Keys.busy,
-        on_click=on_click,
-        class_name=theme.BUTTON_SMALL,
-    )
-
-
-def _rotate_form() -> rx.Component:
-    return rx.el.form(
-        field(
-            t("keys.overlap"),
-            select("overlap", [(overlap, t(f"overlap.{overlap}")) for overlap in _OVERLAPS]),
-            name="overlap",
-            hint=t("keys.overlap_hint"),
-        ),
-        dialogs.buttons(
-            rx.el.button(
-                t("action.cancel"), type="button", on_click=Keys.ask_rotate(False), class_name=theme.BUTTON_OUTLINE
-            ),
-            submit(t("keys.rotate"), busy=Keys.busy),
-        ),
-        on_submit=Keys.rotate,
-        class_name="flex flex-col gap-3 rounded-lg border border-border p-4",
     )

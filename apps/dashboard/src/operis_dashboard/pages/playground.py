@@ -126,13 +126,15 @@ class Playground(Viewer):
         asked_at, first_at = time.monotonic(), 0.0
         try:
             async with aclosing(self._stream(body)) as pieces:
-                async for text, counted in pieces:
+                async for text, counted, cut in pieces:
                     usage = counted or usage
                     first_at = first_at or (time.monotonic() if text else 0.0)
                     async with self:
                         if self._bound != bound:
                             return  # another session has this tab now
                         self.answer += text
+                        if cut:
+                            note = self._say("playground.cut")
                         if self._stopping:
                             note = self._say("playground.stopped")
                             break
@@ -172,14 +174,14 @@ class Playground(Viewer):
         }
         return {name: value for name, value in wanted.items() if value is not None}
 
-    async def _stream(self, body: dict[str, object]) -> AsyncGenerator[tuple[str, Tokens | None], None]:
-        """Yield text in pieces of a twentieth of a second, and the usage when it comes.
+    async def _stream(self, body: dict[str, object]) -> AsyncGenerator[tuple[str, Tokens | None, bool], None]:
+        """Yield text in pieces of a twentieth of a second, the usage when it comes, whether the limit of tokens cut it.
 
         The session is asked for again every second: a sign-out in another tab ends the answer here.
         """
         runtime.client_address.set(self.router.session.client_ip)
         api = await runtime.connect(self._session_id())
-        text, flushed, checked = "", time.monotonic(), time.monotonic()
+        text, cut, flushed, checked = "", False, time.monotonic(), time.monotonic()
         async with api.stream_chat_completion(body) as payloads:
             async for payload in payloads:
                 chunk = read_chunk(payload)
@@ -192,17 +194,17 @@ class Playground(Viewer):
                         request_id=None,
                         facts={},
                     )
-                text += chunk.text
+                text, cut = text + chunk.text, cut or chunk.cut
                 now = time.monotonic()
                 if now - checked > _CHECK_SECONDS:
                     checked = now
                     if not self._is_still_here():
                         raise runtime.SignedOutError
                 if chunk.usage or now - flushed > _FLUSH_SECONDS:
-                    yield text, chunk.usage
+                    yield text, chunk.usage, cut
                     text, flushed = "", now
-        if text:
-            yield text, None
+        if text or cut:
+            yield text, None, cut
 
     def _report(self, error: OperisError) -> None:
         facts = error.facts if isinstance(error, ApiError) else {}

@@ -359,6 +359,7 @@ ENGLISH: dict[str, str] = {
     "playground.no_models": "No model is on offer yet.",
     "playground.top_p": "Top P",
     "playground.first": "first words after {seconds}",
+    "playground.cut": "Cut at the limit of tokens.",
     # settings
     "settings.profile": "Profile",
     "settings.saved": "Saved.",

@@ -359,6 +359,7 @@ VIETNAMESE: dict[str, str] = {
     "playground.no_models": "Chưa có mô hình nào được mở bán.",
     "playground.top_p": "Top P",
     "playground.first": "từ đầu tiên sau {seconds}",
+    "playground.cut": "Bị cắt ở giới hạn token.",
     # settings
     "settings.profile": "Hồ sơ",
     "settings.saved": "Đã lưu.",
