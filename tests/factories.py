@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from operis_client import AsyncOperis
 from operis_client.models import SentInvitation
-from tests.running import Api
+from tests.running import Api, patiently
 
 PASSWORD = "a long enough password"
 
@@ -30,8 +30,8 @@ def new_email() -> str:
 async def sign_up(api: Api, *, name: str = "Ada Lovelace") -> Account:
     email = new_email()
     client = api.client()
-    me = await client.register(email=email, password=PASSWORD, name=name)
-    client.token = (await client.login(email=email, password=PASSWORD)).access_token
+    me = await patiently(lambda: client.register(email=email, password=PASSWORD, name=name))
+    client.token = (await patiently(lambda: client.login(email=email, password=PASSWORD))).access_token
     return Account(client, me.user.id, me.organization.id, email)
 
 
