@@ -24,6 +24,8 @@ FACTS = {
         "inviter",
         "organization",
         "role",
+        "key",
+        "place",
     )
 }
 

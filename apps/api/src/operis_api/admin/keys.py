@@ -8,7 +8,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
-from operis_api.admin.users import clean_reason
+from operis_api.admin.wording import clean_reason
 from operis_api.audit.recording import record_event
 from operis_api.keys.changing import KeyFilters, disable, enable, list_keys, lock_key, read_key, revoke
 from operis_api.keys.presenting import show_key
