@@ -55,7 +55,7 @@ async def test_reading_changes_nothing(api: Api, admin: AsyncOperis, operation: 
         for row in await api.database.fetch(
             "SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
-        if row["name"] not in {"ledger_blocks", "ledger_checks", "chain_forms", "upstream_health"}  # jobs write these meanwhile
+        if row["name"] not in {"ledger_blocks", "ledger_checks", "chain_forms", "upstream_health"}  # written by jobs
     ]
     sums = " UNION ALL ".join(
         f"SELECT '{name}' AS name, count(*), sum(hashtextextended(t::text, 0)::numeric) FROM {name} t"
