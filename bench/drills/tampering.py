@@ -22,7 +22,7 @@ from operis_api.books.verifying import verify_all
 from operis_api.kit.ids import new_id
 from operis_api.kit.sessions import Sessions, create_engine
 from operis_api.ledger.corrections import refund_grant, reverse_charge
-from operis_api.ledger.holds import Holds
+from operis_api.ledger.holds import Holds, Progress
 from operis_api.ledger.postings import Movement, credit_wallet, debit_wallet, expire_grants
 from operis_api.ledger.proof.chain import cut_blocks
 from operis_api.migrating import APP_ROLE
@@ -39,9 +39,12 @@ COLUMNS = {
     "voids": "*",
     "grants": "*",
     "wallets": "*",
-    # Not sealed, since a hold is there for a minute: its lease, what it delivered so far, and who placed it.
-    "holds": "organization_id id created_at amount_nano grant_ids grant_amounts_nano model_id price_id",
+    "holds": "*",
 }
+STAY_OPEN = """
+    UPDATE holds h SET lease_until = x.lease, seal = seal_hold(h, x.lease, h.output_tokens)
+    FROM (SELECT clock_timestamp() + interval '1 day' AS lease) x
+"""
 ROWS_COME_AND_GO = ("entries", "postings", "usage_records", "voids", "grants", "holds")
 
 
@@ -193,6 +196,8 @@ async def fill(database: Database, sessions: Sessions) -> None:
             await holds.place(request)
             if nth < CALLS - 3:
                 await holds.settle(settlement(request, charge_nano=(0, 120, 350, 77)[nth % 4]))
+            elif nth < CALLS - 1:
+                await holds.checkpoint([Progress(organization_id=organization, hold_id=request.hold_id, output_tokens=9)])
             if nth == 5:
                 async with sessions.begin() as session:
                     await reverse_charge(session, organization, request.hold_id, reason="tampering", actor_id=user)
@@ -215,7 +220,7 @@ async def tamper(database: Database, *, places: int, seed: int) -> list[str]:
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     await fill(database, sessions)
     root = await asyncpg.connect(database.superuser_url)
-    await root.execute("UPDATE holds SET lease_until = clock_timestamp() + interval '1 day'")
+    await root.execute(STAY_OPEN)
     await cut_blocks(sessions)
     clean = await verify_all(sessions)
     assert clean.holds, clean.checks

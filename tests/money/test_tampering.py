@@ -6,7 +6,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from bench.drills.tampering import fill, tamper
+from bench.drills.tampering import STAY_OPEN, fill, tamper
 
 from operis_api.books.verifying import CHAINED, KEPT_HEAD, Report, verify_all, verify_new
 from operis_api.kit.sessions import Sessions
@@ -31,7 +31,7 @@ async def books(postgres: EmbeddedPostgres) -> Database:
         for _ in range(3):
             await fill(database, sessions)
             await cut_blocks(sessions)
-    await database.fetch("UPDATE holds SET lease_until = clock_timestamp() + interval '1 day'")
+    await database.fetch(STAY_OPEN)
     assert await blocks_of(database) == 3
     return database
 
@@ -139,7 +139,7 @@ async def test_the_incremental_check_finds_what_is_wrong_in_new_rows_and_wallets
     _, mark, _ = await verify_new(sessions, Mark(0, b""))
     await fill(books, sessions)
     await cut_blocks(sessions)
-    await as_attacker(books, "UPDATE holds SET lease_until = clock_timestamp() + interval '1 day'")
+    await as_attacker(books, STAY_OPEN)
     assert (await verify_new(sessions, mark))[0].holds
     newest = "(SELECT id FROM postings WHERE kind = 'charge' ORDER BY written DESC, id LIMIT 1)"
     for change, back in (

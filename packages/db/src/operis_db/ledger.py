@@ -102,6 +102,8 @@ class Hold(Base):
     rated_second: Mapped[Count | None]
     multiplier_numerator: Mapped[int] = mapped_column(server_default=text("1"))
     multiplier_denominator: Mapped[int] = mapped_column(server_default=text("1"))
+    seal: Mapped[Count] = mapped_column(server_default=text("0"))
+    """Over all the rest, by a trigger when it is placed and by each checkpoint."""
 
     __table_args__ = (
         CheckConstraint("amount_nano >= 0", name="amount"),

@@ -183,9 +183,12 @@ class Holds:
         """Renew the leases of live calls and keep what they have delivered so far."""
         await self._checkpoints.fetch(
             """
-            UPDATE holds h SET lease_until = clock_timestamp() + make_interval(secs => $2),
-                output_tokens = greatest(h.output_tokens, p.output_tokens)
-            FROM json_to_recordset($1::json) AS p (organization_id uuid, hold_id uuid, output_tokens bigint)
+            UPDATE holds h SET lease_until = p.lease, output_tokens = greatest(h.output_tokens, p.output),
+                seal = seal_hold(h, p.lease, greatest(h.output_tokens, p.output))
+            FROM (
+                SELECT *, clock_timestamp() + make_interval(secs => $2) AS lease
+                FROM json_to_recordset($1::json) AS i (organization_id uuid, hold_id uuid, output_tokens bigint)
+            ) p (organization_id, hold_id, output, lease)
             WHERE h.organization_id = p.organization_id AND h.id = p.hold_id
             """,
             _encode(progress),

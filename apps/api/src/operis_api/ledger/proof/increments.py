@@ -129,7 +129,7 @@ INCREMENTS = {
 
 EVERYWHERE = (
     "each hold is the sum of its draws",
-    "each hold is of a user, a key and the price of its time",
+    "each hold is as it was placed",
     "no hold outlives its lease by a minute",
     "what ended grants have left is posted within ten minutes",
 )

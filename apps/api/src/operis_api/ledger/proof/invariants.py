@@ -80,26 +80,11 @@ INVARIANTS = {
         FROM holds, LATERAL (SELECT coalesce(sum(x), 0) AS total FROM unnest(grant_amounts_nano) AS x) d
         WHERE organization_id BETWEEN :low AND :high AND amount_nano <> d.total
     """,
-    "each hold is of a user, a key and the price of its time": """
-        SELECT format('hold %s of user %s, key %s, model %s, price %s and %s: these do not belong together', h.id,
-            h.user_id, h.key_id, h.model_id, h.price_id, h.created_at)
+    "each hold is as it was placed": """
+        SELECT format('hold %s of %s for user %s, key %s and model %s is not as it was sealed', id, amount_nano,
+            user_id, key_id, model_id)
         FROM holds h
-        WHERE h.organization_id BETWEEN :low AND :high AND NOT (
-            h.created_at = moment_of(h.id)
-            AND (h.user_id = '00000000-0000-0000-0000-000000000000'
-                OR EXISTS (SELECT FROM users u WHERE u.id = h.user_id))
-            AND (h.key_id IS NULL OR EXISTS (
-                SELECT FROM api_keys k
-                WHERE k.organization_id = h.organization_id AND k.id = h.key_id
-                    AND h.user_id IN (k.user_id, '00000000-0000-0000-0000-000000000000')))
-            AND EXISTS (
-                SELECT FROM prices p WHERE p.id = h.price_id AND p.model_id = h.model_id
-                    AND p.effective_from <= h.created_at + interval '1 minute')
-            AND NOT EXISTS (
-                SELECT FROM prices p JOIN prices newer ON newer.model_id = p.model_id
-                    AND newer.effective_from > p.effective_from
-                WHERE p.id = h.price_id AND newer.effective_from < h.created_at - interval '1 minute'
-                    AND newer.created_at < h.created_at - interval '1 minute'))
+        WHERE organization_id BETWEEN :low AND :high AND seal <> seal_hold(h, lease_until, output_tokens)
     """,
     "each charge is its posting, and the sum of what grants paid": """
         SELECT format('request %s charged %s and %s of loss, its entries say %s and %s; grants paid %s',
