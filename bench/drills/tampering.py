@@ -197,7 +197,7 @@ async def fill(database: Database, sessions: Sessions) -> None:
             if nth < CALLS - 3:
                 await holds.settle(settlement(request, charge_nano=(0, 120, 350, 77)[nth % 4]))
             elif nth < CALLS - 1:
-                await holds.checkpoint([Progress(organization_id=organization, hold_id=request.hold_id, output_tokens=9)])
+                await holds.checkpoint([Progress(organization, request.hold_id, output_tokens=9)])
             if nth == 5:
                 async with sessions.begin() as session:
                     await reverse_charge(session, organization, request.hold_id, reason="tampering", actor_id=user)
