@@ -8,13 +8,15 @@ import pytest
 from operis_client import ApiError
 from operis_dashboard import runtime
 from operis_dashboard.mailed_links import LINK_PAGES
+from operis_dashboard.pages.confirm_address import ConfirmAddress
 from operis_dashboard.pages.forgot_password import ForgotPassword
 from operis_dashboard.pages.invitation import InvitationPage
 from operis_dashboard.pages.reset_password import ResetPassword
+from operis_dashboard.pages.undo_address import UndoAddress
 from operis_dashboard.pages.verify_email import VerifyEmail
 from tests.dashboard.conftest import Tab, run
 from tests.dashboard.serving import serve_dashboard
-from tests.factories import Account, share, sign_up, token_of
+from tests.factories import Account, new_email, share, sign_up, token_of
 from tests.reading_mail import read_mail, token_in
 from tests.running import Api
 
@@ -63,6 +65,28 @@ async def test_known_and_unknown_addresses_get_the_same_answer(tab: Tab, api: Ap
         await run(verify.submit({"email": email}))
         seen.append((forgot.sent_to == email, forgot.failure, verify.stage, verify.failure))
     assert seen == [(True, "", "sent", "")] * 2
+
+
+async def test_a_new_address_is_confirmed_and_can_be_taken_back(signed_in: tuple[Tab, Account], api: Api) -> None:
+    tab, account = signed_in
+    new = new_email()
+    await account.client.change_address(email=new)
+    follow(tab, "/confirm-address", token_in((await read_mail(api, new, "Confirm your new address")).text))
+    confirm = await tab.page(ConfirmAddress, "/confirm-address")
+    assert confirm.stage == "link"
+    await run(confirm.use())
+    assert (confirm.stage, confirm.email) == ("done", new)
+
+    subject = "The address of your account was changed"
+    token = token_in((await read_mail(api, account.email, subject)).text)
+    tab.visit("/", cookies={})
+    for stage in ("done", "none"):
+        follow(tab, "/undo-address", token)
+        undo = await tab.page(UndoAddress, "/undo-address")
+        await run(undo.use())
+        assert undo.stage == stage
+    with pytest.raises(ApiError, match="401"):
+        await account.client.get_me()
 
 
 @pytest.mark.parametrize("token", ["op-ol-made-up", "x"])
@@ -123,7 +147,7 @@ async def test_an_invitation_waits_for_signing_in_and_is_accepted_once(
     page = await tab.page(InvitationPage, "/invitation")
     assert page.stage == "link"
     await run(page.accept())
-    assert page.failure == ""
+    assert (page.failure, page.stage, page.joined) == ("", "done", "Analytical Engines")
     members = (await owner.client.list_members(owner.organization_id)).items
     assert {member.email: member.role for member in members}[invited.email] == "developer"
     assert await run(page.accept()) == [], "a second click finds no link"

@@ -1,10 +1,13 @@
 """What pages show and do, against the running API and without a browser."""
 
+import base64
+import time
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from operis_api.credentials.totp import STEP_SECONDS, code_at
 from operis_client import AsyncOperis, UnreachableError
 from operis_dashboard import runtime
 from operis_dashboard.pages.admin_keys import AdminKeys
@@ -277,6 +280,27 @@ async def test_signing_in_answers_with_a_ticket_and_no_token(
     script = str(event.args)
     assert "/_auth/callback" in script
     assert "eyJ" not in script, "an access token went to the browser"
+
+
+async def test_signing_in_asks_for_the_second_factor_and_takes_a_recovery_code_once(
+    tab: Tab, signed_in: tuple[Tab, Account]
+) -> None:
+    _, account = signed_in
+    enrolment = await account.client.enrol_second_factor()
+    secret = base64.b32decode(enrolment.secret + "=" * (-len(enrolment.secret) % 8))
+    step = int(time.time()) // STEP_SECONDS
+    codes = (await account.client.confirm_second_factor(code=code_at(secret, step))).recovery_codes
+    tab.visit("/login", cookies={})
+    login = await tab.page(Login, "/login")
+    assert await run(login.submit_code({"code": codes[0]})) == [], "without the password a code is nothing"
+    assert await run(login.submit({"email": account.email, "password": PASSWORD})) == []
+    assert login.code_asked
+    assert await run(login.submit_code({"code": "000000"})) == []
+    assert (login.code_asked, login.failure) == (True, "This code is wrong, too old, or was used before.")
+    (event,) = await run(login.submit_code({"code": codes[0]}))
+    assert "/_auth/callback" in str(event.args)
+    await run(login.load())
+    assert not login.code_asked
 
 
 async def test_a_dead_session_is_sent_to_sign_in(signed_in: tuple[Tab, Account]) -> None:

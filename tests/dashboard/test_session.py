@@ -31,6 +31,8 @@ SESSION = Session(
     email="ada@example.com",
     name="Ada",
     organization="Ada",
+    organization_id="1",
+    organizations=(),
     admin=False,
     signed_in_at=time.time(),
 )

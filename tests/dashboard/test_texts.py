@@ -28,6 +28,7 @@ def test_every_text_that_a_page_asks_for_exists() -> None:
 
 def test_no_text_is_left_over() -> None:
     families = {
+        "role",
         "grant",
         "meter",
         "entry",

@@ -21,11 +21,13 @@ VISITORS_PAGES = (
     "/verify-email?token=op-ol-none",
     "/reset-password",
     "/reset-password?token=op-ol-none",
+    "/confirm-address",
+    "/undo-address?token=op-ol-none",
     "/invitation",
     "/invitation?token=op-in-none",
     "/no-such-page",
 )
-CUSTOMER_PAGES = ("/", "/keys", "/requests", "/wallet", "/models", "/playground", "/settings")
+CUSTOMER_PAGES = ("/", "/keys", "/requests", "/wallet", "/models", "/playground", "/team", "/settings")
 OPERATOR_PAGES = (
     "/admin",
     "/admin/users",
@@ -62,6 +64,7 @@ def test_dialogs_and_sheets(open_tab: OpenTab) -> None:
     for path, opener in (
         ("/keys", "Create key"),
         ("/settings", "Sign out everywhere"),
+        ("/team", "New organization"),
         ("/admin/users", ADMIN_EMAIL),
         ("/admin/upstreams", "Add upstream"),
         ("/admin/models", "Price"),

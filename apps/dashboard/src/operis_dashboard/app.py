@@ -26,9 +26,11 @@ _log = logging.getLogger(__name__)
 
 
 def report_failure(exception: Exception) -> EventSpec:
-    """Send a viewer whose session is over to sign in; log anything else and say so calmly."""
+    """Send a viewer whose session or membership is over to where they may be; log anything else and say so."""
     if isinstance(exception, runtime.SignedOutError):
         return rx.redirect("/login")
+    if isinstance(exception, runtime.OrganizationLostError):
+        return rx.call_script("window.location.assign('/')")
     _log.error("An event failed.", exc_info=exception)
     return rx.toast.error(ENGLISH["error.unexpected"])
 

@@ -6,6 +6,7 @@ Each is a POST from one of our own pages: the Origin header has to name the dash
 import asyncio
 from urllib.parse import parse_qs
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -17,6 +18,7 @@ from operis_dashboard.mailed_links import forget_tokens
 from operis_dashboard.session import SESSION_SECONDS_MAX
 
 _FORM_BYTES_MAX = 4096
+_DEVICE_SECONDS_MAX = 365 * 24 * 3600
 
 
 async def redeem_ticket(request: Request) -> Response:
@@ -29,16 +31,16 @@ async def redeem_ticket(request: Request) -> Response:
     session, next_path = redeemed
     await _end_session(request)
     response = RedirectResponse(next_path, status_code=303)
-    response.set_cookie(
-        runtime.cookie_name(),
-        runtime.sessions().add(session),
-        max_age=SESSION_SECONDS_MAX,
-        path="/",
-        secure=runtime.settings().secure,
-        httponly=True,
-        samesite="lax",
-    )
+    device_token, session = session.device_token, msgspec.structs.replace(session, device_token="")
+    _keep(response, runtime.cookie_name(), runtime.sessions().add(session), SESSION_SECONDS_MAX)
+    if device_token:
+        _keep(response, runtime.device_cookie_name(), device_token, _DEVICE_SECONDS_MAX)
     return response
+
+
+def _keep(response: Response, name: str, value: str, seconds: int) -> None:
+    secure = runtime.settings().secure
+    response.set_cookie(name, value, max_age=seconds, path="/", secure=secure, httponly=True, samesite="lax")
 
 
 async def sign_out(request: Request) -> Response:

@@ -12,7 +12,7 @@ from reflex_base.event import Event
 from reflex_base.registry import RegistrationContext
 
 from operis_dashboard import runtime
-from operis_dashboard.session import Session, fingerprint, read_cookie
+from operis_dashboard.session import Session, binding, read_cookie
 from operis_dashboard.viewer import Viewer
 
 Access = Literal["internal", "public", "user", "admin", "closed"]
@@ -35,6 +35,7 @@ PUBLIC = frozenset(
         "operis_dashboard.viewer.Viewer.choose_language",
         "operis_dashboard.pages.login.Login.load",
         "operis_dashboard.pages.login.Login.submit",
+        "operis_dashboard.pages.login.Login.submit_code",
         "operis_dashboard.pages.register.Register.load",
         "operis_dashboard.pages.register.Register.submit",
         "operis_dashboard.pages.verify_email.VerifyEmail.load",
@@ -45,6 +46,10 @@ PUBLIC = frozenset(
         "operis_dashboard.pages.reset_password.ResetPassword.load",
         "operis_dashboard.pages.reset_password.ResetPassword.submit",
         "operis_dashboard.pages.invitation.InvitationPage.load",
+        "operis_dashboard.pages.confirm_address.ConfirmAddress.load",
+        "operis_dashboard.pages.confirm_address.ConfirmAddress.use",
+        "operis_dashboard.pages.undo_address.UndoAddress.load",
+        "operis_dashboard.pages.undo_address.UndoAddress.use",
     }
 )
 """What a visitor without a session may run."""
@@ -89,14 +94,14 @@ def access_of(event_name: str) -> Access:
 
 
 async def _bind(state: BaseState, session_id: str | None, session: Session | None) -> None:
-    """Tie the tab's state to the session, emptying it when it belonged to another one or to none.
+    """Tie the tab's state to session and organization, emptying it when it belonged to other ones or to none.
 
     The tab's own token is made in the browser and travels in URLs, so it must never be enough to read what
     an earlier session left behind.
     """
     root: Any = state._get_root_state()  # pyright: ignore[reportPrivateUsage]  # Reflex offers no public way
     viewer = await root.get_state(Viewer)
-    bound = fingerprint(session_id)
+    bound = binding(session_id, session)
     if viewer._bound != bound:
         root.reset()
         viewer._bound = bound

@@ -34,14 +34,9 @@ KEEP_EXPIRY = "keep"
 _LIST_CHARACTERS_MAX = 10_000
 
 
-class Wishes(TypedDict):
-    """What a form asks a key to be, as the client's methods take it."""
+class LimitWishes(TypedDict):
+    """The limits that a form sets, as the client's methods take them; None takes one away."""
 
-    name: str
-    scopes: list[str]
-    models: list[str]
-    cidrs: list[str]
-    expires_at: datetime | UnsetType | None
     budget: str | None
     budget_daily: str | None
     budget_weekly: str | None
@@ -49,6 +44,16 @@ class Wishes(TypedDict):
     rpm: int | None
     tpm: int | None
     concurrency: int | None
+
+
+class Wishes(LimitWishes):
+    """What a form asks a key to be, as the client's methods take it."""
+
+    name: str
+    scopes: list[str]
+    models: list[str]
+    cidrs: list[str]
+    expires_at: datetime | UnsetType | None
 
 
 @dataclass(frozen=True)
@@ -153,18 +158,25 @@ def write_form(key: ApiKey) -> dict[str, str]:
 
 
 def read_wishes(form: dict[str, Any], *, scopes: list[str], models: list[str]) -> Wishes:
-    """Return what the form asks for; an empty limit is none. Raises ValueError for a count that is no number."""
-    counts = {name: read_field(form, name).strip() for name in COUNTS}
-    if any(text and not text.isdecimal() for text in counts.values()):
-        raise ValueError
-    rpm, tpm, concurrency = (int(counts[name]) if counts[name] else None for name in COUNTS)
-    budget, daily, weekly, monthly = (read_amount(form, name) or None for name in BUDGETS)
+    """Return what the form asks for. Raises ValueError like `read_limits`."""
     return Wishes(
         name=read_field(form, "key_name").strip(),
         scopes=scopes,
         models=[*models, *_read_list(form, "patterns")],
         cidrs=_read_list(form, "cidrs"),
         expires_at=_read_expiry(form),
+        **read_limits(form),
+    )
+
+
+def read_limits(form: dict[str, Any]) -> LimitWishes:
+    """Return the limits of a form; an empty one is none. Raises ValueError for a count that is no number."""
+    counts = {name: read_field(form, name).strip() for name in COUNTS}
+    if any(text and not text.isdecimal() for text in counts.values()):
+        raise ValueError
+    rpm, tpm, concurrency = (int(counts[name]) if counts[name] else None for name in COUNTS)
+    budget, daily, weekly, monthly = (read_amount(form, name) or None for name in BUDGETS)
+    return LimitWishes(
         budget=budget,
         budget_daily=daily,
         budget_weekly=weekly,

@@ -37,6 +37,7 @@ _CUSTOMER_LINKS = (
     ("/wallet", "nav.wallet", "wallet"),
     ("/models", "nav.models", "boxes"),
     ("/playground", "nav.playground", "message-square-text"),
+    ("/team", "nav.team", "users-round"),
 )
 _ADMIN_LINKS = (
     ("/admin", "nav.admin_overview", "chart-column"),
@@ -86,7 +87,12 @@ def _frame(content: rx.Component, *, route: str, title: str) -> rx.Component:
                 rx.el.div(
                     _drawer(route),
                     rx.el.h1(t(title), class_name="truncate text-lg font-semibold tracking-tight"),
-                    rx.el.div(_language_switch(), _theme_switch(), class_name="ml-auto flex items-center gap-1"),
+                    rx.el.div(
+                        rx.el.div(_organization_switch(), class_name="hidden w-48 md:block"),
+                        _language_switch(),
+                        _theme_switch(),
+                        class_name="ml-auto flex items-center gap-1",
+                    ),
                     class_name="mx-auto flex h-14 w-full max-w-[78rem] items-center gap-3 px-4 md:px-6",
                 ),
                 class_name="sticky top-0 z-10 border-b border-border bg-background/95 backdrop-blur",
@@ -129,6 +135,7 @@ def _navigation(route: str) -> rx.Component:
             page_link(_brand(), href="/", class_name="rounded " + theme.FOCUS),
             class_name="flex h-14 shrink-0 items-center px-5",
         ),
+        rx.el.div(_organization_switch(), class_name="px-3 pb-2 md:hidden"),
         rx.el.nav(
             *(_link(*link, route=route) for link in _CUSTOMER_LINKS),
             rx.cond(
@@ -206,6 +213,18 @@ def _drawer(route: str) -> rx.Component:
                 "bg-sidebar shadow-xl outline-none lg:hidden",
             ),
         ),
+    )
+
+
+def _organization_switch() -> rx.Component:
+    """Where one is at work. Narrow screens have it in the drawer."""
+    return rx.el.select(
+        rx.foreach(Viewer.organizations, lambda place: rx.el.option(place.name, value=place.id)),
+        rx.el.option(t("team.create_option"), value="new"),
+        value=Viewer.organization_id,
+        on_change=Viewer.choose_organization,
+        aria_label=t("nav.organization"),
+        class_name=theme.SELECT + " truncate",
     )
 
 

@@ -11,7 +11,8 @@ import httpx
 import msgspec
 
 from operis_client import ApiError, AsyncOperis, OperisError
-from operis_dashboard.session import Session, SessionStore, TicketOffice
+from operis_client.models import Me, Tokens
+from operis_dashboard.session import Place, Session, SessionStore, TicketOffice
 from operis_dashboard.settings import Settings, read_session_key, read_settings
 
 _TOKEN_SECONDS_LEFT_MIN = 30
@@ -25,6 +26,18 @@ class SignedOutError(Exception):
     """There is no session any more, here or at the API. The viewer is sent to sign in."""
 
 
+class OrganizationLostError(Exception):
+    """The user is no longer in the organization that they were at work in; they are in their own now."""
+
+
+class SecondFactorAskedError(Exception):
+    """The password was right, and a second factor is asked for."""
+
+    def __init__(self, mfa_token: str) -> None:
+        super().__init__("A second factor is asked for.")
+        self.mfa_token = mfa_token
+
+
 @cache
 def settings() -> Settings:
     return read_settings(os.environ)
@@ -34,6 +47,11 @@ def settings() -> Settings:
 def cookie_name() -> str:
     """Return the session cookie's name; by https browsers enforce the prefix: Secure, this host, every path."""
     return "__Host-operis_session" if settings().secure else "operis_session"
+
+
+def device_cookie_name() -> str:
+    """Return the name of the cookie that tells the API, at sign-in, that it knows this browser."""
+    return cookie_name().replace("_session", "_device")
 
 
 @cache
@@ -88,25 +106,89 @@ async def connect(session_id: str | None, *, renew: bool = False) -> AsyncOperis
         raise SignedOutError
     if renew or _is_stale(session):
         session = await _refresh(session_id, session)
-    return AsyncOperis(settings().api_url, token=session.access_token, http=http())
+    return AsyncOperis(
+        settings().api_url, token=session.access_token, organization_id=session.organization_id or None, http=http()
+    )
 
 
-async def open_session(email: str, password: str) -> Session:
-    """Sign in at the API and return the session to keep."""
+async def open_session(email: str, password: str, *, device_token: str | None = None) -> Session:
+    """Sign in at the API and return the session to keep, or raise `SecondFactorAskedError`."""
+    answer = await anonymous().login(email=email, password=password, device_token=device_token)
+    if answer.mfa_required:
+        raise SecondFactorAskedError(answer.mfa_token)
+    tokens = Tokens(
+        access_token=answer.access_token,
+        expires_in=answer.expires_in,
+        refresh_token=answer.refresh_token,
+        device_token=answer.device_token,
+    )
+    return await _begin(tokens)
+
+
+async def finish_session(mfa_token: str, code: str, *, device_token: str | None = None) -> Session:
+    """Sign in with the second factor that was asked for."""
+    return await _begin(
+        await anonymous().verify_second_factor(mfa_token=mfa_token, code=code, device_token=device_token)
+    )
+
+
+async def enter_organization(session_id: str, organization_id: str) -> None:
+    """Put the session to work in another organization; raises `ApiError` if the user is not in it."""
+    operis = await connect(session_id)
+    await _note_person(session_id, operis.for_organization(organization_id))
+
+
+async def reread_session(session_id: str) -> None:
+    """Take over what has changed about the user and their organizations; from one that was lost, go to their own."""
+    operis = await connect(session_id)
+    try:
+        await _note_person(session_id, operis)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        operis.organization_id = None
+        await _note_person(session_id, operis)
+
+
+async def _begin(tokens: Tokens) -> Session:
     operis = anonymous()
-    tokens = await operis.login(email=email, password=password)
     operis.token = tokens.access_token
-    me = await operis.get_me()
-    return Session(
+    now = time.time()
+    session = Session(
         access_token=tokens.access_token,
-        access_expires_at=time.time() + tokens.expires_in,
+        access_expires_at=now + tokens.expires_in,
         refresh_token=tokens.refresh_token,
+        user_id="",
+        email="",
+        name="",
+        organization="",
+        organization_id="",
+        organizations=(),
+        admin=False,
+        signed_in_at=now,
+        device_token=tokens.device_token,
+    )
+    return _with_person(session, await operis.get_me())
+
+
+async def _note_person(session_id: str, operis: AsyncOperis) -> None:
+    me = await operis.get_me()
+    session = sessions().find(session_id)
+    if session is None:
+        raise SignedOutError
+    sessions().save(session_id, _with_person(session, me))
+
+
+def _with_person(session: Session, me: Me) -> Session:
+    return msgspec.structs.replace(
+        session,
         user_id=me.user.id,
         email=me.user.email,
         name=me.user.name,
         organization=me.organization.name,
+        organization_id=me.organization.id,
+        organizations=tuple(Place(found.id, found.name, found.role) for found in me.organizations),
         admin=me.user.role != "user",
-        signed_in_at=time.time(),
     )
 
 
@@ -154,13 +236,6 @@ def _save_unless_signed_out(session_id: str, session: Session) -> None:
 async def _reread_person(operis: AsyncOperis, session: Session) -> Session:
     """Take over a new name or role, so that what is shown is at most one token old."""
     try:
-        me = await operis.get_me()
+        return _with_person(session, await operis.for_organization(session.organization_id).get_me())
     except OperisError:
         return session
-    return msgspec.structs.replace(
-        session,
-        email=me.user.email,
-        name=me.user.name,
-        organization=me.organization.name,
-        admin=me.user.role != "user",
-    )

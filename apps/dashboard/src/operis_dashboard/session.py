@@ -9,6 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,15 @@ _TICKETS_MAX = 10_000
 _NONCE_BYTES = 12
 
 
+@dataclass(frozen=True)
+class Place:
+    """An organization the user is in, and their role there."""
+
+    id: str
+    name: str
+    role: str
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     access_token: str
     access_expires_at: float
@@ -30,9 +40,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     name: str
     organization: str
+    organization_id: str
+    """The one at work in: every call names it."""
+    organizations: tuple[Place, ...]
     admin: bool
     """As of sign-in, for what is shown. What is allowed, the API decides on every call."""
     signed_in_at: float
+    device_token: str = ""
+    """Until the browser has it: it tells the API, at the next sign-in, that the device is known."""
 
 
 class SessionStore:
@@ -120,6 +135,11 @@ def read_cookie(header: str | None, name: str) -> str | None:
 def fingerprint(session_id: str | None) -> str:
     """Return what page state remembers of a session id: enough to see that it changed, useless as an id."""
     return hashlib.sha256(session_id.encode()).hexdigest()[:32] if session_id else ""
+
+
+def binding(session_id: str | None, session: Session | None) -> str:
+    """Return what page state belongs to: a session at work in one organization; empty for visitors."""
+    return fingerprint(f"{session_id}/{session.organization_id}") if session_id and session else ""
 
 
 def safe_path(path: str | None) -> str:

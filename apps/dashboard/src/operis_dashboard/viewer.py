@@ -1,7 +1,7 @@
 """The person in front of a tab: base of every page's state, and the pages' one way to the API."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import reflex as rx
 from reflex.event import EventSpec
@@ -9,7 +9,7 @@ from reflex.event import EventSpec
 from operis_client import ApiError, AsyncOperis, OperisError, UnreachableError
 from operis_dashboard import runtime
 from operis_dashboard.formatting import Writer
-from operis_dashboard.session import Session, fingerprint, read_cookie
+from operis_dashboard.session import Place, Session, binding, read_cookie
 from operis_dashboard.texts import LANGUAGES, say
 
 Answer = TypeVar("Answer")
@@ -22,6 +22,8 @@ class Viewer(rx.State):
     name: str = ""
     email: str = ""
     organization: str = ""
+    organization_id: str = ""
+    organizations: list[Place] = []
     admin: bool = False
     api_url: str = ""
     registration: str = "open"
@@ -44,6 +46,20 @@ class Viewer(rx.State):
         return [rx.call_script(f"document.cookie = '{cookie}'; window.location.reload()")]
 
     @rx.event
+    async def choose_organization(self, organization_id: str) -> Any:
+        """Go to work in another organization; the page is loaded anew, since everything on it is another's."""
+        if organization_id == "new":
+            return rx.redirect("/team?create=1")
+        session_id = self._session_id()
+        try:
+            if session_id:
+                await runtime.enter_organization(session_id, str(organization_id))
+        except OperisError as error:
+            await self._reread()
+            return rx.toast.error(self._explain(error))
+        return rx.call_script("window.location.assign('/')")
+
+    @rx.event
     def choose_snippet(self, snippet: str) -> None:
         self.snippet = snippet if snippet in {"curl", "python", "javascript", "anthropic"} else "curl"
 
@@ -58,6 +74,8 @@ class Viewer(rx.State):
             "name": session.name or session.email if session else "",
             "email": session.email if session else "",
             "organization": session.organization if session else "",
+            "organization_id": session.organization_id if session else "",
+            "organizations": list(session.organizations) if session else [],
             "admin": bool(session and session.admin),
         }
         for name, value in facts.items():
@@ -77,7 +95,8 @@ class Viewer(rx.State):
     def _is_still_here(self) -> bool:
         """Return whether the session this state belongs to is alive: asked again during long work."""
         session_id = self._session_id()
-        return fingerprint(session_id) == self._bound and runtime.sessions().find(session_id) is not None
+        session = runtime.sessions().find(session_id)
+        return session is not None and binding(session_id, session) == self._bound
 
     async def _ask(self, call: Callable[[AsyncOperis], Awaitable[Answer]]) -> Answer:
         """Call the API as this user and return the answer.
@@ -89,14 +108,29 @@ class Viewer(rx.State):
         try:
             return await call(await runtime.connect(self._session_id()))
         except ApiError as error:
-            if error.status != 401:
+            if error.status == 404:
+                await self._refuse_lost_organization()
+            if error.code != "unauthenticated":
                 raise
         try:
             return await call(await runtime.connect(self._session_id(), renew=True))
         except ApiError as error:
-            if error.status == 401:
+            if error.code == "unauthenticated":
                 raise runtime.SignedOutError from error
             raise
+
+    async def _refuse_lost_organization(self) -> None:
+        """Raise `OrganizationLostError` if the user is no longer where they were at work."""
+        before = self.organization_id
+        await self._reread()
+        if self.organization_id != before:
+            raise runtime.OrganizationLostError
+
+    async def _reread(self) -> None:
+        """Take over what has changed about the user and where they are, also in the cookie's session."""
+        if session_id := self._session_id():
+            await runtime.reread_session(session_id)
+            self._greet(runtime.sessions().find(session_id))
 
     async def _ask_as_visitor(self, call: Callable[[AsyncOperis], Awaitable[Answer]]) -> Answer:
         """Call the API as nobody: for signing up and in, and for what mailed links do. Raises OperisError."""

@@ -14,6 +14,7 @@ _QUIET = _BADGE + "bg-muted text-muted-foreground"
 
 _STATUSES = {
     "active": _GOOD,
+    "open": _GOOD,
     "completed": _GOOD,
     "enabled": _GOOD,
     "well": _GOOD,

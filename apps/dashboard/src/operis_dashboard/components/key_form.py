@@ -8,7 +8,8 @@ from reflex_base.vars.object import ObjectVar
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.controls import alert, choice, disclosure, field, select, submit, text_input
-from operis_dashboard.keyring import BUDGETS, COUNTS, KEEP_EXPIRY, LIFETIMES_DAYS, SCOPES
+from operis_dashboard.components.limits import limit_fields
+from operis_dashboard.keyring import KEEP_EXPIRY, LIFETIMES_DAYS, SCOPES
 from operis_dashboard.wording import t
 
 
@@ -54,11 +55,7 @@ def key_form(
         ),
         disclosure(
             t("keys.limits"),
-            rx.el.div(
-                *(_limit(name, "decimal", draft) for name in BUDGETS),
-                *(_limit(name, "numeric", draft) for name in COUNTS),
-                class_name="grid grid-cols-1 gap-3 sm:grid-cols-2",
-            ),
+            limit_fields(draft),
             rx.el.p(t("keys.limits_hint"), class_name=theme.HINT + " mt-3"),
         ),
         disclosure(
@@ -137,16 +134,6 @@ def key_form(
         key=forms.to_string(),
         on_submit=on_submit,
         class_name="flex flex-col gap-4",
-    )
-
-
-def _limit(name: str, mode: str, draft: ObjectVar[dict[str, str]]) -> rx.Component:
-    return field(
-        t(f"limit.{name}"),
-        text_input(
-            name, input_mode=mode, auto_complete="off", placeholder=t("keys.unlimited"), default_value=draft[name]
-        ),
-        name=name,
     )
 
 

@@ -23,6 +23,14 @@ _LIMIT_SCOPES = ("key", "member", "organization", "plan")
 _KINDS = ("welcome", "charge", "adjustment", "expiry", "free_window", "reversal", "refund")
 
 
+ROLES = ("admin", "billing", "developer", "viewer")
+"""Roles that somebody can be given in an organization."""
+
+
+def role_name(role: rx.Var[str]) -> rx.Var[str]:
+    return rx.match(role, *((code, t(f"role.{code}")) for code in ("owner", *ROLES)), role)
+
+
 def source_name(source: rx.Var[str]) -> rx.Var[str]:
     return rx.match(source, *((code, t(f"grant.{code}")) for code in _SOURCES), source)
 

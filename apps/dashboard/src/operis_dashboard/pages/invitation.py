@@ -6,7 +6,7 @@ from typing import Any
 import reflex as rx
 
 from operis_client import ApiError, OperisError
-from operis_dashboard import theme
+from operis_dashboard import runtime, theme
 from operis_dashboard.components.cards import awaited, entrance
 from operis_dashboard.components.controls import alert, press
 from operis_dashboard.components.forms import plain_form
@@ -22,9 +22,10 @@ _NEXT = "?next=%2Finvitation"
 
 class InvitationPage(LinkFollower):
     stage: str = ""
-    """`visitor`: signing in comes first; `link`: one is here to be used; `none`: there is none, or it is over."""
+    """`visitor`: sign in first; `link`: one is here to be used; `none`: there is none, or it is over; `done`."""
     busy: bool = False
     failure: str = ""
+    joined: str = ""
     other_address: bool = False
     """The invitation is for another address than the signed-in one, or that is not proven yet."""
 
@@ -41,7 +42,9 @@ class InvitationPage(LinkFollower):
         self.busy, self.failure, self.other_address = True, "", False
         yield
         try:
+            known = {place.id for place in self.organizations}
             await self._ask(lambda api: api.accept_invitation(token=token))
+            await self._enter_new(known)
         except OperisError as error:
             self.failure = self._explain(error)
             self.other_address = isinstance(error, ApiError) and error.code == "invited_another"
@@ -51,9 +54,17 @@ class InvitationPage(LinkFollower):
             return
         finally:
             self.busy = False
+        self.stage = "done"
         yield self._spend(token)
-        yield rx.toast.success(self._say("invitation.joined"))
-        yield rx.redirect("/")
+
+    async def _enter_new(self, known: set[str]) -> None:
+        """Go to work in the organization that is new."""
+        await self._reread()
+        session_id = self._session_id()
+        for place in self.organizations:
+            if session_id and place.id not in known:
+                await runtime.enter_organization(session_id, place.id)
+                self.joined = place.name
 
 
 @page(route=_PATH, title="invitation.title", role="visitor", on_load=InvitationPage.load)
@@ -82,6 +93,14 @@ def invitation() -> rx.Component:
                 page_link(t("invitation.later"), href="/", class_name=theme.LINK + " self-center text-sm"),
                 title=t("invitation.title"),
                 text=t("invitation.text", email=Viewer.email),
+            ),
+        ),
+        (
+            "done",
+            entrance(
+                rx.el.a(t("verify.onward"), href="/", class_name=theme.BUTTON),
+                title=t("invitation.joined"),
+                text=t("invitation.joined_text", name=InvitationPage.joined),
             ),
         ),
         (

@@ -12,11 +12,16 @@ from operis_dashboard.components.controls import alert, field, submit, text_inpu
 from operis_dashboard.components.links import page_link
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
+from operis_dashboard.session import read_cookie
 from operis_dashboard.signing_in import enter, next_path, onward
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
-_REFUSALS = {"invalid_credentials": "login.wrong", "email_unverified": "login.unverified"}
+_REFUSALS = {
+    "invalid_credentials": "login.wrong",
+    "email_unverified": "login.unverified",
+    "invalid_code": "login.wrong_code",
+}
 
 
 class Login(Viewer):
@@ -24,31 +29,93 @@ class Login(Viewer):
     failure: str = ""
     unverified: bool = False
     onward: str = ""
+    code_asked: bool = False
+
+    _mfa_token: str = ""
 
     @rx.event
     def load(self) -> None:
         expired = self.router.url.query_parameters.get("expired") is not None
         self.failure = self._say("login.expired") if expired else ""
         self.busy, self.unverified, self.onward = False, False, onward(self)
+        self.code_asked, self._mfa_token = False, ""
 
     @rx.event
     async def submit(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
         self.busy, self.failure, self.unverified = True, "", False
         yield
+        email, password = read_field(form, "email"), read_field(form, "password")
         try:
             runtime.client_address.set(self.router.session.client_ip)
-            session = await runtime.open_session(read_field(form, "email"), read_field(form, "password"))
-            yield enter(session, next_path(self))
-        except ApiError as error:
-            self.busy = False
-            self.unverified = error.code == "email_unverified"
-            self.failure = self._say(_REFUSALS[error.code]) if error.code in _REFUSALS else self._explain(error)
+            yield enter(await runtime.open_session(email, password, device_token=self._device()), next_path(self))
+        except runtime.SecondFactorAskedError as asked:
+            self.busy, self.code_asked, self._mfa_token = False, True, asked.mfa_token
         except OperisError as error:
-            self.busy, self.failure = False, self._explain(error)
+            self._refuse(error)
+
+    @rx.event
+    async def submit_code(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        if not self._mfa_token:
+            return
+        self.busy, self.failure = True, ""
+        yield
+        try:
+            runtime.client_address.set(self.router.session.client_ip)
+            code = read_field(form, "code").strip()
+            yield enter(
+                await runtime.finish_session(self._mfa_token, code, device_token=self._device()), next_path(self)
+            )
+        except OperisError as error:
+            self._refuse(error)
+            if isinstance(error, ApiError) and error.code == "unauthenticated":
+                self.code_asked, self._mfa_token, self.failure = False, "", self._say("login.expired")
+
+    def _refuse(self, error: OperisError) -> None:
+        code = error.code if isinstance(error, ApiError) else ""
+        self.busy, self.unverified = False, code == "email_unverified"
+        self.failure = self._say(_REFUSALS[code]) if code in _REFUSALS else self._explain(error)
+
+    def _device(self) -> str | None:
+        return read_cookie(self.router.headers.cookie, runtime.device_cookie_name())
 
 
 @page(route="/login", title="login.title", role="visitor", on_load=Login.load)
 def login() -> rx.Component:
+    return rx.cond(Login.code_asked, _code_form(), _password_form())
+
+
+def _code_form() -> rx.Component:
+    return entrance(
+        rx.el.form(
+            alert(Login.failure),
+            field(
+                t("field.code"),
+                text_input(
+                    "code",
+                    auto_complete="one-time-code",
+                    required=True,
+                    auto_focus=True,
+                    max_length=64,
+                    aria_describedby="code-hint",
+                ),
+                name="code",
+                hint=t("login.code_hint"),
+            ),
+            submit(t("login.action"), busy=Login.busy, wide=True),
+            on_submit=Login.submit_code,
+            method="post",
+            action="/_auth/nojs",
+            class_name="flex flex-col gap-4",
+        ),
+        rx.el.button(
+            t("login.other"), type="button", on_click=Login.load, class_name=theme.LINK + " cursor-pointer text-sm"
+        ),
+        title=t("login.code_title"),
+        text=t("login.code_text"),
+    )
+
+
+def _password_form() -> rx.Component:
     return entrance(
         rx.el.form(
             alert(Login.failure),
