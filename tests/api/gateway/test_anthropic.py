@@ -314,13 +314,9 @@ async def test_a_body_that_does_not_fit_is_a_400(api: Api, ada: Account, body: d
 
 
 async def test_what_has_no_translation_is_served_only_by_upstreams_of_its_dialect(
-    api: Api, ada: Account, claude: str, claude_script: Script, real_model: str
+    api: Api, ada: Account, claude: str, claude_script: Script
 ) -> None:
     secret = await mint(ada)
-    with pytest.raises(BadRequestError) as refusal:
-        await api.anthropic(secret).messages.count_tokens(model=real_model, messages=QUESTION)
-    error = cast("dict[str, Any]", refusal.value.body)["error"]
-    assert (error["code"], error["served_at"]) == ("dialect_not_served", ["/v1/chat/completions"])
     with pytest.raises(ApiError) as other:
         await api.client(secret).create_embedding({"model": claude, "input": "one"})
     assert (other.value.code, other.value.facts["served_at"]) == ("dialect_not_served", ["/v1/messages"])
@@ -485,6 +481,21 @@ async def test_counting_tokens_is_free(
     claude_script.status, claude_script.error = 400, "messages: no"
     with pytest.raises(BadRequestError, match="messages: no"):
         await client.messages.count_tokens(model=claude, messages=QUESTION)
+
+
+async def test_a_model_that_no_upstream_counts_for_is_estimated_and_says_so(
+    api: Api, ada: Account, provider: OpenAIUpstream, real_model: str
+) -> None:
+    provider.calls.clear()
+    client = api.anthropic(await mint(ada))
+    counted = await client.messages.count_tokens(model=real_model, messages=QUESTION)
+    assert counted.input_tokens == -(-len(json.dumps(QUESTION, separators=(",", ":"))) // 4)
+    assert counted.model_extra == {"estimated": True}
+    image = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo" * 10_000}
+    seen: Any = [{"role": "user", "content": [{"type": "image", "source": image}]}]
+    assert 1_500 < (await client.messages.count_tokens(model=real_model, messages=seen)).input_tokens < 1_600
+    assert provider.calls == []
+    assert await ada.available() == "1"
 
 
 async def test_a_revoked_key_counts_no_tokens(api: Api, ada: Account) -> None:

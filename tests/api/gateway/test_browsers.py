@@ -35,8 +35,34 @@ async def test_an_allowed_origin_gets_leave_and_reads_our_headers(open_to_a_page
     )
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == PAGE
-    assert "x-operis-charge" in answer.headers["access-control-expose-headers"]
+    exposed = answer.headers["access-control-expose-headers"]
+    assert {"x-operis-charge", "anthropic-ratelimit-tokens-reset", "x-should-retry"} <= set(exposed.split(", "))
     assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (
+            "/v1/chat/completions",
+            "authorization,content-type,idempotency-key,openai-organization,x-stainless-arch,x-stainless-retry-count",
+        ),
+        (
+            "/v1/messages",
+            "anthropic-dangerous-direct-browser-access,anthropic-version,content-type,x-api-key,x-stainless-timeout",
+        ),
+        ("/v1/models/operis/echo", "authorization"),
+    ],
+)
+async def test_leave_is_given_for_the_headers_that_sdks_send_in_a_page(
+    open_to_a_page: Api, path: str, headers: str
+) -> None:
+    asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": headers}
+    answer = await open_to_a_page.http.request("OPTIONS", f"{open_to_a_page.base_url}{path}", headers=asked)
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-headers"] == headers
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    assert int(answer.headers["access-control-max-age"]) > 0
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime
 from uuid import UUID
 
+import anthropic
 import httpx
 import pytest
 from openai import RateLimitError
@@ -98,6 +100,44 @@ async def test_a_rate_is_429_with_openais_headers_and_its_sdk_understands(
         )
     assert refusal.value.code == "rate_limit_exceeded"
     assert 55 <= int(refusal.value.response.headers["retry-after"]) <= 63
+
+
+async def test_a_rate_is_told_in_anthropics_headers_under_messages(api: Api, ada: Account, database: Database) -> None:
+    secret = await mint(ada)
+    await limit(database, ada, "api_keys", rpm=2, tpm=1000)
+    client, messages = api.anthropic(secret), [{"role": "user", "content": "Hello"}]
+
+    async def ask() -> httpx.Headers:
+        answer = await client.messages.with_raw_response.create(
+            model="operis/echo",
+            max_tokens=5,
+            messages=messages,  # pyright: ignore[reportArgumentType]  # a plain list
+        )
+        return httpx.Headers(dict(answer.headers))
+
+    told = await ask()
+    assert told["anthropic-ratelimit-requests-limit"] == "2"
+    assert told["anthropic-ratelimit-requests-remaining"] == "1"
+    assert told["anthropic-ratelimit-tokens-limit"] == "1000"
+    assert told["anthropic-ratelimit-tokens-remaining"] == "990"
+    reset = datetime.fromisoformat(told["anthropic-ratelimit-requests-reset"])
+    assert 55 <= (reset - datetime.now(UTC)).total_seconds() <= 61
+    assert not [name for name in told if name.startswith("x-ratelimit")]
+    await ask()
+    with pytest.raises(anthropic.RateLimitError) as refusal:
+        await ask()
+    told = refusal.value.response.headers
+    assert told["anthropic-ratelimit-requests-remaining"] == "0"
+    assert 55 <= int(told["retry-after"]) <= 63
+
+
+async def test_a_refusal_by_a_rate_tells_the_rate_too(api: Api, ada: Account, database: Database) -> None:
+    secret = await mint(ada)
+    await limit(database, ada, "api_keys", tpm=15)
+    await call(api, secret)
+    told = (await call(api, secret)).headers
+    assert (told["x-ratelimit-limit-tokens"], told["x-ratelimit-remaining-tokens"]) == ("15", "5")
+    assert told["x-ratelimit-reset-tokens"].removesuffix("s").removeprefix("1m").isdigit()
 
 
 async def test_an_unlimited_key_gets_no_rate_headers(api: Api, ada: Account) -> None:

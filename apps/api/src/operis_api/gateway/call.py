@@ -10,7 +10,7 @@ import structlog
 from operis_api.catalog.offers import Route
 from operis_api.catalog.pricing import Meters, charge, upstream_cost
 from operis_api.gateway.admission import Admitted
-from operis_api.gateway.dialects import GatewayRequest, Meter
+from operis_api.gateway.dialects import Dialect, GatewayRequest, Meter
 from operis_api.gateway.errors import UpstreamFailed
 from operis_api.gateway.live import LiveCalls
 from operis_api.gateway.upstreams import AttemptFailed
@@ -20,6 +20,8 @@ from operis_api.kit.errors import DomainError
 from operis_api.ledger.holds import Attempt, Holds, Rates, Settled, Settlement
 
 ATTEMPTS_MAX = 2
+MINUTE_SECONDS = 60
+"""After so long, all of a limit per minute is there again."""
 log = structlog.get_logger()
 
 
@@ -63,7 +65,7 @@ class Call:
         return {
             "x-operis-request-id": str(self.admitted.hold_id),
             **lowered,
-            **_rate_headers(self.admitted.rates),
+            **_rate_headers(self.request.dialect, self.admitted.rates),
             **self.admitted.caller.announcements,  # of a rotation that this process may have learned of at admission
         }
 
@@ -204,17 +206,14 @@ class Call:
         )
 
 
-def _rate_headers(rates: Rates | None) -> dict[str, str]:
-    """Return what is left of the limits per minute, in OpenAI's names; all of it is there again after a minute."""
-    if rates is None:
-        return {}
+def _rate_headers(dialect: Dialect, rates: Rates | None) -> dict[str, str]:
+    """Return what is left of the limits per minute, by the dialect's names."""
     headers: dict[str, str] = {}
-    for unit, limit, left in (
-        ("requests", rates.rpm, rates.requests_left),
-        ("tokens", rates.tpm, rates.tokens_left),
-    ):
-        if limit is not None:
-            headers[f"x-ratelimit-limit-{unit}"] = str(limit)
-            headers[f"x-ratelimit-remaining-{unit}"] = str(left)
-            headers[f"x-ratelimit-reset-{unit}"] = "1m0s"
+    if rates is not None:
+        for unit, limit, left in (
+            ("requests", rates.rpm, rates.requests_left),
+            ("tokens", rates.tpm, rates.tokens_left),
+        ):
+            if limit is not None:
+                headers |= dialect.rate_headers(unit, limit, left or 0, MINUTE_SECONDS)
     return headers

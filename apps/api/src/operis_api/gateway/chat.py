@@ -7,11 +7,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 
+import msgspec
+
 from operis_api.catalog.offers import Route
 from operis_api.gateway.admission import Admissions, CallOrigin
 from operis_api.gateway.call import ATTEMPTS_MAX, Call
 from operis_api.gateway.dialects import AnswerMeter, Form, GatewayRequest, StreamMeter
-from operis_api.gateway.errors import SettlementUnknown, StreamTooLong, UpstreamFailed
+from operis_api.gateway.errors import DialectNotServed, SettlementUnknown, StreamTooLong, UpstreamFailed
 from operis_api.gateway.idempotency import KeptAnswer, KeyedCall
 from operis_api.gateway.live import LiveCalls
 from operis_api.gateway.relay import Client, Relay
@@ -96,8 +98,14 @@ class Chat:
         return call.charged
 
     async def count_tokens(self, request: GatewayRequest, caller: Caller) -> bytes:
-        """Say what a prompt would count as. It is free: there is no hold, so the caller must be freshly read."""
-        offer, forms = await self._admissions.choose(request, caller)
+        """Say what a prompt would count as. It is free: there is no hold, so the caller must be freshly read.
+
+        Where no upstream of the model counts, our estimate is told, and that it is one.
+        """
+        try:
+            offer, forms = await self._admissions.choose(request, caller)
+        except DialectNotServed:
+            return msgspec.json.encode({"input_tokens": request.prompt_tokens_estimate, "estimated": True})
         refusal: DomainError = UpstreamFailed("The model's provider failed; try again.")
         groups, tried = forms.group_routes(offer), list[Route]()
         while len(tried) < ATTEMPTS_MAX and (route := self._health.choose(groups, tried)) is not None:

@@ -18,6 +18,7 @@ from operis_api.kit.errors import DomainError
 from operis_api.kit.origin import AnyRequest
 from operis_api.kit.problems import request_id_of
 from operis_api.kit.tokens import Unauthenticated
+from operis_api.limits.errors import RateLimited
 
 BODY_BYTES_MAX = 20 * 1024 * 1024
 AGENT_CHARACTERS_MAX = 256
@@ -106,7 +107,8 @@ class Door:
             await self.send_chunk(self._dialect.error_event(error, request_id))
             await self.end_stream()
             return
-        await self.answer(error.status, self._dialect.envelope(error, request_id), retry_headers(error))
+        headers = refusal_headers(self._dialect, error)
+        await self.answer(error.status, self._dialect.envelope(error, request_id), headers)
 
     async def _begin(self, status: int, content_type: str, headers: Mapping[str, str]) -> None:
         self.begun = True
@@ -142,12 +144,22 @@ def answer_gateway_error(request: AnyRequest, error: DomainError) -> Response[by
         if path == "/v1/messages" or path.startswith("/v1/messages/") or "anthropic-version" in request.headers
         else OPENAI
     )
-    request_id, headers = request_id_of(request), retry_headers(error)
+    request_id, headers = request_id_of(request), refusal_headers(dialect, error)
     if dialect.request_id_header:
         headers[dialect.request_id_header] = request_id
     body = dialect.envelope(error, request_id)
     return Response(body, status_code=error.status, media_type="application/json", headers=headers)
 
 
-def retry_headers(error: DomainError) -> dict[str, str]:
-    return {} if error.retry_after_seconds is None else {"retry-after": str(error.retry_after_seconds)}
+def refusal_headers(dialect: Dialect, error: DomainError) -> dict[str, str]:
+    """Return what tells SDKs whether and when to try again, and which rate bound."""
+    headers: dict[str, str] = {}
+    if isinstance(error, RateLimited) and error.retry_after_seconds is not None:
+        limit, used = int(str(error.facts["value"])), int(str(error.facts["used"]))
+        unit = "requests" if error.facts["limit"] == "rpm" else "tokens"
+        headers = dialect.rate_headers(unit, limit, max(limit - used, 0), error.retry_after_seconds)
+    if error.retry_after_seconds is not None:
+        headers["retry-after"] = str(error.retry_after_seconds)
+    if not error.repeatable:
+        headers["x-should-retry"] = "false"
+    return headers

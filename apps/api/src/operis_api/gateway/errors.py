@@ -49,6 +49,7 @@ class AnswerNotKept(DomainError):
     """The Idempotency-Key was used, and its answer cannot be told again."""
 
     status, code, title = 409, "answer_not_kept", "The request was made, and its answer was not kept."
+    repeatable = False
 
     def __init__(self, request_id: UUID, *, streamed: bool) -> None:
         why = "Streams are not kept" if streamed else "It was too large to keep"
@@ -102,6 +103,7 @@ class SettlementUnknown(DomainError):
         "settlement_unknown",
         "The call was made, but the database went away before it was settled.",
     )
+    repeatable = False
 
     def __init__(self) -> None:
         super().__init__(

@@ -13,7 +13,10 @@ REMEMBERED_SECONDS = 7200
 _EXPOSED = (
     b"x-request-id, x-operis-request-id, x-operis-charge, x-operis-max-output-tokens, request-id, retry-after, "
     b"x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
-    b"x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
+    b"x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, "
+    b"anthropic-ratelimit-requests-limit, anthropic-ratelimit-requests-remaining, anthropic-ratelimit-requests-reset, "
+    b"anthropic-ratelimit-tokens-limit, anthropic-ratelimit-tokens-remaining, anthropic-ratelimit-tokens-reset, "
+    b"x-should-retry, idempotent-replayed"
 )
 Headers = list[tuple[bytes, bytes]]
 

@@ -9,6 +9,8 @@ class DomainError(Exception):
     status: int = 400
     code: str = "bad_request"
     title: str = "The request cannot be carried out."
+    repeatable: bool = True
+    """Whether clients may send the request again by themselves, where its status has them do so."""
 
     def __init__(self, detail: str = "", *, retry_after_seconds: int | None = None, **facts: Fact) -> None:
         super().__init__(detail or self.title)

@@ -3,6 +3,7 @@
 Admission, the call and the relay know a request and its meters by the classes here alone; each dialect fills them in.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, cast
@@ -16,6 +17,11 @@ from operis_api.gateway.errors import InvalidBody
 from operis_api.kit.errors import DomainError
 
 OUTPUT_LIMIT_MAX = 100_000_000
+ENCODED_TOKENS = 1_500
+"""About what an image of common size counts as."""
+_ENCODED_BYTES_MIN = 1024
+_ENCODED = re.compile(rb"[\w+/=-]{%d,}" % _ENCODED_BYTES_MIN)
+_ENCODED_WORDS = (b"base64", b"input_audio")
 ABSENT = msgspec.Raw()
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding may raise: no JSON or of another shape, no UTF-8, nested without end."""
@@ -29,6 +35,9 @@ class Dialect(msgspec.Struct, frozen=True):
     """Of an error and the request's id."""
     event: Callable[[DomainError, str], bytes]
     """The same as an event of a stream, without its blank line."""
+    rate_headers: Callable[[str, int, int, int], dict[str, str]]
+    """Of the unit (requests or tokens), the limit a minute, what is left of it, and in how many seconds all of it is
+    there again."""
     request_id_header: str | None = None
     """Where its clients look for the request's id, beside our own header."""
 
@@ -151,6 +160,16 @@ class GatewayRequest(Form):
 def estimate_tokens(text_bytes: int) -> int:
     """Estimate the tokens of a text by its UTF-8 bytes: about four to one in English, rounded up."""
     return -(-text_bytes // 4)
+
+
+def estimate_prompt_tokens(*parts: bytes) -> int:
+    """Estimate the tokens of a prompt's JSON; what is in base64 counts flat, since its bytes say nothing of them."""
+    size, blobs = sum(map(len, parts)), 0
+    for part in parts:
+        if len(part) > _ENCODED_BYTES_MIN and any(word in part for word in _ENCODED_WORDS):
+            found = [len(blob) for blob in _ENCODED.findall(part)]
+            size, blobs = size - sum(found), blobs + len(found)
+    return estimate_tokens(size) + blobs * ENCODED_TOKENS
 
 
 def is_given(member: msgspec.Raw) -> bool:

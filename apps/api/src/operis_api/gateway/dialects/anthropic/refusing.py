@@ -1,5 +1,7 @@
 """How Anthropic's clients are told of refusals; our code and facts stand beside the members they know."""
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 
 from operis_api.gateway.dialects import Dialect
@@ -33,4 +35,13 @@ def _event(error: DomainError, request_id: str) -> bytes:
     return b"event: error\ndata: " + _envelope(error, request_id)
 
 
-ANTHROPIC = Dialect("Anthropic", _envelope, _event, request_id_header="request-id")
+def _rate_headers(unit: str, limit: int, left: int, reset_seconds: int) -> dict[str, str]:
+    reset = datetime.now(UTC) + timedelta(seconds=reset_seconds)
+    return {
+        f"anthropic-ratelimit-{unit}-limit": str(limit),
+        f"anthropic-ratelimit-{unit}-remaining": str(left),
+        f"anthropic-ratelimit-{unit}-reset": reset.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+ANTHROPIC = Dialect("Anthropic", _envelope, _event, _rate_headers, request_id_header="request-id")

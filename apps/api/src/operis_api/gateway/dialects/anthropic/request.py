@@ -14,13 +14,14 @@ from operis_api.gateway.dialects import (
     Dialect,
     GatewayRequest,
     encode_raw,
-    estimate_tokens,
+    estimate_prompt_tokens,
     text_of,
     texts_of,
     unescape,
 )
 from operis_api.gateway.dialects.anthropic.metering import CountMeter, MessageMeter, MessageStreamMeter
 from operis_api.gateway.dialects.anthropic.refusing import ANTHROPIC
+from operis_api.gateway.dialects.costly import CostlyFields, refuse_costly
 from operis_api.gateway.errors import InvalidBody
 
 IMAGE_TOKENS_MAX = 5_000
@@ -34,11 +35,10 @@ _BLOCK = re.compile(rb'"type"\s*:\s*"(image|document)"')
 _HEADERS = ("anthropic-version", "anthropic-beta")
 
 
-class _Fields(msgspec.Struct, kw_only=True):
+class _Fields(CostlyFields, kw_only=True):
     model: str
     messages: msgspec.Raw
     system: msgspec.Raw = ABSENT
-    tools: msgspec.Raw = ABSENT
     max_tokens: int | None = None
     stream: bool | None = None
 
@@ -51,11 +51,14 @@ class _PromptRequest(GatewayRequest):
     protocols: ClassVar[frozenset[str]] = frozenset({"anthropic", "echo"})
 
     def __init__(self, body: bytes, headers: Mapping[bytes, bytes]) -> None:
-        """Raise `InvalidBody` where the fields we need are missing or of another type."""
+        """Raise `InvalidBody` where the fields we need are missing or of another type, `NotOffered` where they cost
+        more than tokens.
+        """
         try:
             fields = _decoder.decode(body)
         except UNREADABLE as error:
             raise InvalidBody(f"The body does not fit: {error}.") from None
+        refuse_costly(fields)
         self.body = body
         self.model = fields.model
         self._fields = fields
@@ -73,7 +76,7 @@ class _PromptRequest(GatewayRequest):
     @property
     def prompt_tokens_estimate(self) -> int:
         fields = self._fields
-        return estimate_tokens(sum(len(bytes(part)) for part in (fields.messages, fields.system, fields.tools)))
+        return estimate_prompt_tokens(*map(bytes, (fields.messages, fields.system, fields.tools)))
 
     def forwarded_body(self, route: Route, output_limit: int | None) -> bytes:
         """Return the body with the upstream's name of the model; a member given twice is sent once, as quoted."""

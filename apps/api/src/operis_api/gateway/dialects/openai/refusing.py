@@ -43,5 +43,14 @@ def _responses_event(error: DomainError, request_id: str) -> bytes:
     return b"event: error\ndata: " + msgspec.json.encode({**told, "error": members})
 
 
-OPENAI = Dialect("OpenAI", _envelope, _event)
-RESPONSES = Dialect("OpenAI", _envelope, _responses_event)
+def _rate_headers(unit: str, limit: int, left: int, reset_seconds: int) -> dict[str, str]:
+    minutes, seconds = divmod(reset_seconds, 60)
+    return {
+        f"x-ratelimit-limit-{unit}": str(limit),
+        f"x-ratelimit-remaining-{unit}": str(left),
+        f"x-ratelimit-reset-{unit}": f"{minutes}m{seconds}s" if minutes else f"{seconds}s",
+    }
+
+
+OPENAI = Dialect("OpenAI", _envelope, _event, _rate_headers)
+RESPONSES = Dialect("OpenAI", _envelope, _responses_event, _rate_headers)

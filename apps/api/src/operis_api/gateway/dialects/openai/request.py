@@ -13,10 +13,11 @@ from operis_api.gateway.dialects import (
     Dialect,
     GatewayRequest,
     encode_raw,
-    estimate_tokens,
+    estimate_prompt_tokens,
     texts_of,
     unescape,
 )
+from operis_api.gateway.dialects.costly import CostlyFields, refuse_costly
 from operis_api.gateway.dialects.openai.metering import ChatAnswerMeter, ChatStreamMeter
 from operis_api.gateway.dialects.openai.refusing import OPENAI
 from operis_api.gateway.errors import InvalidBody
@@ -30,7 +31,7 @@ _IMAGE = re.compile(rb'"image_url"\s*:')
 _FILE = re.compile(rb'"type"\s*:\s*"file"')
 
 
-class _ChatFields(msgspec.Struct, kw_only=True):
+class _ChatFields(CostlyFields, kw_only=True):
     model: str
     messages: msgspec.Raw
     stream: bool | None = None
@@ -51,11 +52,14 @@ class ChatRequest(GatewayRequest):
     upstream_path = "/chat/completions"
 
     def __init__(self, body: bytes) -> None:
-        """Raise `InvalidBody` where the fields we need are missing or of another type."""
+        """Raise `InvalidBody` where the fields we need are missing or of another type, `NotOffered` where they cost
+        more than tokens.
+        """
         try:
             fields = _decoder.decode(body)
         except UNREADABLE as error:
             raise InvalidBody(f"The body does not fit: {error}.") from None
+        refuse_costly(fields)
         self.body = body
         self.model = fields.model
         self.messages = fields.messages
@@ -84,7 +88,7 @@ class ChatRequest(GatewayRequest):
 
     @property
     def prompt_tokens_estimate(self) -> int:
-        return estimate_tokens(len(bytes(self.messages)))
+        return estimate_prompt_tokens(bytes(self.messages))
 
     def forwarded_body(self, route: Route, output_limit: int | None) -> bytes:
         """Return the body for an upstream: its model name, usage asked for, and the output limit that was quoted."""

@@ -13,23 +13,18 @@ from operis_api.gateway.dialects import (
     Dialect,
     GatewayRequest,
     encode_raw,
-    estimate_tokens,
+    estimate_prompt_tokens,
     is_given,
     text_of,
     unescape,
 )
+from operis_api.gateway.dialects.costly import CostlyFields, refuse_costly
 from operis_api.gateway.dialects.openai.refusing import RESPONSES
 from operis_api.gateway.dialects.openai.request import FILE_TOKENS_MAX, IMAGE_TOKENS_MAX
 from operis_api.gateway.dialects.openai.responses_metering import ResponseMeter, ResponseStreamMeter
 from operis_api.gateway.errors import InvalidBody, NotOffered
 
 _BLOCK = re.compile(rb'"type"\s*:\s*"input_(image|file)"')
-_TOOLS = {"function", "custom"}
-"""Tools that the caller runs. The provider's own would add to the prompt, beyond any bound, and cost by the call."""
-
-
-class _Tool(msgspec.Struct):
-    type: str = ""
 
 
 class _Item(msgspec.Struct):
@@ -38,11 +33,10 @@ class _Item(msgspec.Struct):
     output: msgspec.Raw = ABSENT
 
 
-class _Fields(msgspec.Struct, kw_only=True):
+class _Fields(CostlyFields, kw_only=True):
     model: str
     input: msgspec.Raw = ABSENT
     instructions: msgspec.Raw = ABSENT
-    tools: list[_Tool] | None = None
     max_output_tokens: int | None = None
     stream: bool | None = None
     store: bool | None = None
@@ -63,7 +57,9 @@ class ResponsesRequest(GatewayRequest):
     upstream_path = "/responses"
 
     def __init__(self, body: bytes) -> None:
-        """Raise `InvalidBody` where the fields we need are of another type, `NotOffered` where they need a memory."""
+        """Raise `InvalidBody` where the fields we need are of another type, `NotOffered` where they need a
+        memory or cost more than tokens.
+        """
         try:
             fields = _decoder.decode(body)
         except UNREADABLE as error:
@@ -79,9 +75,7 @@ class ResponsesRequest(GatewayRequest):
                 param="max_output_tokens",
             )
         self._refuse_memory(fields)
-        for nth, tool in enumerate(fields.tools or []):
-            if tool.type not in _TOOLS:
-                raise NotOffered(f"tools[{nth}].type", "tools that the provider runs are not offered")
+        refuse_costly(fields)
 
     @property
     def prompt_tokens_max(self) -> int:
@@ -92,7 +86,7 @@ class ResponsesRequest(GatewayRequest):
 
     @property
     def prompt_tokens_estimate(self) -> int:
-        return estimate_tokens(len(bytes(self._fields.input)) + len(bytes(self._fields.instructions)))
+        return estimate_prompt_tokens(bytes(self._fields.input), bytes(self._fields.instructions))
 
     def forwarded_body(self, route: Route, output_limit: int | None) -> bytes:
         """Return the body for an upstream: its model name, the output limit that was quoted, and nothing stored."""
