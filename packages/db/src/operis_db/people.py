@@ -154,6 +154,29 @@ class Invitation(Base):
     )
 
 
+class PlatformInvitation(Base):
+    """Leave to sign up, by an operator, for whoever has the address and the token. Only the token's hash is stored."""
+
+    __tablename__ = "platform_invitations"
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(CITEXT)
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    invited_by: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[Moment]
+    accepted_at: Mapped[Moment | None]
+    revoked_at: Mapped[Moment | None]
+
+    __table_args__ = (
+        Index(
+            "uq_platform_invitations_unanswered",
+            "email",
+            unique=True,
+            postgresql_where=text("accepted_at IS NULL AND revoked_at IS NULL"),
+        ),
+    )
+
+
 class Session(Base):
     """One signed-in device. Its refresh tokens are numbered; `generation` is the newest one handed out."""
 
