@@ -293,6 +293,17 @@ async def resend_invitation(stage: Stage) -> Change:
 
 
 @change
+async def invite_person(stage: Stage) -> Change:
+    return Change(stage.admin.token, body={"email": new_email()})
+
+
+@change
+async def revoke_platform_invitation(stage: Stage) -> Change:
+    sent = await stage.admin.invite_person(email=new_email())
+    return Change(stage.admin.token, {"invitation_id": sent.invitation.id})
+
+
+@change
 async def revoke_invitation(stage: Stage) -> Change:
     invitation_id, _ = await invited(stage)
     return Change(stage.owner.client.token, {**stage.shared, "invitation_id": invitation_id})

@@ -160,7 +160,9 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
     peppers = Peppers(settings.derive_keys("api-key-pepper"))
     uses = KeyUses(sessions)
     catalog = Catalog(sessions, vault, echo_enabled=settings.echo_enabled)
-    keyring = KeyRing(sessions, signer, peppers, uses)
+    keyring = KeyRing(
+        sessions, signer, peppers, uses, operators_need_second_factor=settings.operators_need_second_factor
+    )
     holds = Holds(settings.database_url, APP_ROLE)
     live = LiveCalls(holds)
     throttles = Throttles(sessions, lenient=not settings.production)

@@ -94,6 +94,17 @@ def create_admin_command(email: str, password: str) -> None:
     click.echo(f"{email} may sign in now.")
 
 
+@cli.command("remove-second-factor")
+@click.option("--email", required=True)
+@click.confirmation_option(prompt="Turn this user's second factor off and end all their sessions?")
+def remove_second_factor(email: str) -> None:
+    """Help somebody in who lost their second factor; make sure who asks."""
+    from operis_api.bootstrap import take_second_factor  # noqa: PLC0415
+
+    _with_database(lambda settings: take_second_factor(settings, email=email))
+    click.echo(f"{email} signs in with the password alone.")
+
+
 @cli.command()
 @click.option(
     "--full/--incremental", default=True, help="All of the books (the default), or what is new since a check."

@@ -36,7 +36,12 @@ def describe_sign_in(settings: Settings, made: Credentials) -> list[str]:
     """Return the lines that tell, this once, how to sign in; a password that was given is not repeated."""
     given = made.password == settings.admin_password
     password = "the one in OPERIS_ADMIN_PASSWORD" if given else f"{made.password}   (shown only now)"
-    return [f"  Sign in    {made.email}", f"  Password   {password}"]
+    next_step = (
+        ["  Next       enrol a second factor: nothing else opens before"]
+        if settings.operators_need_second_factor
+        else []
+    )
+    return [f"  Sign in    {made.email}", f"  Password   {password}", *next_step]
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 The OpenAPI document lists them by operation; docs/errors.md says what to do about each.
 """
 
+from operis_api.access.errors import SecondFactorRequired
 from operis_api.accounts import errors as accounts
 from operis_api.admin import errors as admin
 from operis_api.credentials import errors as credentials
@@ -14,6 +15,7 @@ from operis_api.kit.problems import InternalError, UnusableText
 from operis_api.kit.tokens import Unauthenticated
 from operis_api.ledger import errors as ledger
 from operis_api.limits import errors as limits
+from operis_api.mail.errors import InvalidEmail
 from operis_api.organizations import errors as organizations
 from operis_api.signing_in import errors as signing_in
 from operis_api.throttling.errors import TooManyAttempts
@@ -21,7 +23,8 @@ from operis_api.throttling.errors import TooManyAttempts
 EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
 _REPLAY = (KeyReused, StillRunning)
 _KEY = (keys.InvalidApiKey, keys.KeyDisabled, keys.OwnerSuspended, keys.AddressNotAllowed, keys.ScopeRequired)
-_CREDENTIAL = (*_KEY, Unauthenticated, Forbidden)
+_CREDENTIAL = (*_KEY, Unauthenticated, Forbidden, SecondFactorRequired)
+_SIGNED_IN = (Unauthenticated, Forbidden, SecondFactorRequired, InvalidField, NotFound)
 _ASKING = (
     *_CREDENTIAL,
     gateway.InvalidBody,
@@ -56,17 +59,30 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
         accounts.RegistrationClosed,
         accounts.DomainNotAllowed,
         accounts.EmailTaken,
-        accounts.InvalidEmail,
+        InvalidEmail,
         credentials.WeakPassword,
+        organizations.AlreadyMember,
+        organizations.InvitationOver,
+        organizations.InvitedAnother,
         TooManyAttempts,
         InvalidField,
+        NotFound,
     ),
+    "list_platform_invitations": (InvalidField,),
+    "invite_person": (
+        InvalidEmail,
+        accounts.DomainNotAllowed,
+        accounts.EmailTaken,
+        accounts.RegistrationClosed,
+        organizations.AlreadyInvited,
+    ),
+    "revoke_platform_invitation": (),
     "verify_email": (credentials.LinkRefused, TooManyAttempts),
-    "resend_verification": (accounts.InvalidEmail, TooManyAttempts),
-    "forgot_password": (accounts.InvalidEmail, TooManyAttempts),
+    "resend_verification": (InvalidEmail, TooManyAttempts),
+    "forgot_password": (InvalidEmail, TooManyAttempts),
     "reset_password": (credentials.LinkRefused, credentials.WeakPassword, TooManyAttempts),
     "change_password": (signing_in.InvalidCredentials, credentials.WeakPassword, TooManyAttempts),
-    "change_address": (accounts.InvalidEmail, signing_in.StepUpRequired, TooManyAttempts),
+    "change_address": (InvalidEmail, signing_in.StepUpRequired, TooManyAttempts),
     "confirm_address": (credentials.LinkRefused, accounts.EmailTaken, TooManyAttempts),
     "undo_address": (credentials.LinkRefused, accounts.EmailTaken, TooManyAttempts),
     "verify_second_factor": (
@@ -126,7 +142,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "remove_member": (organizations.OwnerStays,),
     "list_invitations": (InvalidField,),
     "invite_member": (
-        InvalidField,
+        InvalidEmail,
         organizations.PersonalOrganization,
         organizations.AlreadyMember,
         organizations.AlreadyInvited,
@@ -222,7 +238,7 @@ def list_refusals(
     if keyed:
         found |= {(error.status, error.code) for error in _KEY}
     if signed_in:  # and X-Organization-Id may be no id, or name an organization of others
-        found |= {(error.status, error.code) for error in (Unauthenticated, Forbidden, InvalidField, NotFound)}
+        found |= {(error.status, error.code) for error in _SIGNED_IN}
     return {
         str(status): sorted(code for its, code in found if its == status) for status in sorted({s for s, _ in found})
     }

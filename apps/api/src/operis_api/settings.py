@@ -59,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     registration: Literal["open", "invite", "closed"] = "open"
     registration_domains: tuple[str, ...] = ()
     """Domains whose addresses may sign up; none: all."""
+    operators_need_second_factor: bool = False
+    """Whether an operator without a second factor gets no further than enrolling one."""
     smtp: SmtpServer | None = None
     mail_from: str = "Operis <no-reply@localhost>"
     echo_enabled: bool = True
@@ -85,6 +87,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+    @property
+    def dashboard_host(self) -> str:
+        """The name by which browsers know the dashboard."""
+        return urlsplit(self.public_dashboard_url).hostname or "localhost"
 
     @property
     def mail_folder(self) -> Path:
@@ -137,6 +144,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         admin_password=environ.get("OPERIS_ADMIN_PASSWORD") or None,
         registration=_choice(environ, "OPERIS_REGISTRATION", REGISTRATIONS),
         registration_domains=_domains(environ, "OPERIS_REGISTRATION_DOMAINS"),
+        operators_need_second_factor=_flag(environ, "OPERIS_OPERATORS_NEED_SECOND_FACTOR", default=False),
         smtp=_smtp(environ, "OPERIS_SMTP_URL", production=production),
         mail_from=_mail_from(environ, "OPERIS_MAIL_FROM", urlsplit(public_dashboard_url).hostname or "localhost"),
         echo_enabled=_flag(environ, "OPERIS_ECHO_MODEL", default=not production),

@@ -38,6 +38,7 @@ from operis_client.models import (
     Page,
     PlanMultiplier,
     PlanRow,
+    PlatformInvitationRow,
     Posting,
     Price,
     PriceImport,
@@ -49,6 +50,7 @@ from operis_client.models import (
     Reversal,
     SecondFactorView,
     SentInvitation,
+    SentPlatformInvitation,
     SessionView,
     SignIn,
     Tokens,
@@ -112,12 +114,21 @@ class AsyncOperis:
 
     # -- sign-in
 
-    async def register(self, *, email: str, password: str, name: str, locale: str | UnsetType = UNSET) -> Me:
+    async def register(
+        self,
+        *,
+        email: str,
+        password: str,
+        name: str,
+        locale: str | UnsetType = UNSET,
+        invitation: str | None = None,
+    ) -> Me:
+        """Sign up. The token of an invitation proves the address, and joins the organization it is for."""
         return await self._call(
             "POST",
             "/api/v1/auth/register",
             Me,
-            content=transport.body(email=email, password=password, name=name, locale=locale),
+            content=transport.body(email=email, password=password, name=name, locale=locale, invitation=invitation),
         )
 
     async def verify_email(self, *, token: str) -> None:
@@ -627,6 +638,28 @@ class AsyncOperis:
         await self._call(
             "POST", f"/api/v1/admin/users/{user_id}/sign-out", type(None), content=transport.body(reason=reason)
         )
+
+    async def list_platform_invitations(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> Page[PlatformInvitationRow]:
+        return await self._call(
+            "GET",
+            "/api/v1/admin/invitations",
+            Page[PlatformInvitationRow],
+            params=transport.query(limit=limit, after=after),
+        )
+
+    async def invite_person(self, *, email: str, locale: str | UnsetType = UNSET) -> SentPlatformInvitation:
+        """Let the owner of an address sign up, where sign-up is open or by invitation."""
+        return await self._call(
+            "POST",
+            "/api/v1/admin/invitations",
+            SentPlatformInvitation,
+            content=transport.body(email=email, locale=locale),
+        )
+
+    async def revoke_platform_invitation(self, invitation_id: str) -> None:
+        await self._call("DELETE", f"/api/v1/admin/invitations/{invitation_id}", type(None))
 
     async def list_audit(
         self,

@@ -421,6 +421,21 @@ class GrantedRole(msgspec.Struct, frozen=True, kw_only=True):
     role: UserRole
 
 
+class PlatformInvitationRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    email: str
+    status: Literal["open", "expired"]
+    invited_by: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class SentPlatformInvitation(msgspec.Struct, frozen=True, kw_only=True):
+    invitation: PlatformInvitationRow
+    link: str | None
+    """Where to sign up; shown in development alone, elsewhere only the mail has it."""
+
+
 class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
     posting_id: str
     amount: str

@@ -38,6 +38,7 @@ from operis_client.models import (
     Page,
     PlanMultiplier,
     PlanRow,
+    PlatformInvitationRow,
     Posting,
     Price,
     PriceImport,
@@ -49,6 +50,7 @@ from operis_client.models import (
     Reversal,
     SecondFactorView,
     SentInvitation,
+    SentPlatformInvitation,
     SessionView,
     SignIn,
     Tokens,
@@ -112,12 +114,21 @@ class Operis:
 
     # -- sign-in
 
-    def register(self, *, email: str, password: str, name: str, locale: str | UnsetType = UNSET) -> Me:
+    def register(
+        self,
+        *,
+        email: str,
+        password: str,
+        name: str,
+        locale: str | UnsetType = UNSET,
+        invitation: str | None = None,
+    ) -> Me:
+        """Sign up. The token of an invitation proves the address, and joins the organization it is for."""
         return self._call(
             "POST",
             "/api/v1/auth/register",
             Me,
-            content=transport.body(email=email, password=password, name=name, locale=locale),
+            content=transport.body(email=email, password=password, name=name, locale=locale, invitation=invitation),
         )
 
     def verify_email(self, *, token: str) -> None:
@@ -627,6 +638,28 @@ class Operis:
         self._call(
             "POST", f"/api/v1/admin/users/{user_id}/sign-out", type(None), content=transport.body(reason=reason)
         )
+
+    def list_platform_invitations(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> Page[PlatformInvitationRow]:
+        return self._call(
+            "GET",
+            "/api/v1/admin/invitations",
+            Page[PlatformInvitationRow],
+            params=transport.query(limit=limit, after=after),
+        )
+
+    def invite_person(self, *, email: str, locale: str | UnsetType = UNSET) -> SentPlatformInvitation:
+        """Let the owner of an address sign up, where sign-up is open or by invitation."""
+        return self._call(
+            "POST",
+            "/api/v1/admin/invitations",
+            SentPlatformInvitation,
+            content=transport.body(email=email, locale=locale),
+        )
+
+    def revoke_platform_invitation(self, invitation_id: str) -> None:
+        self._call("DELETE", f"/api/v1/admin/invitations/{invitation_id}", type(None))
 
     def list_audit(
         self,

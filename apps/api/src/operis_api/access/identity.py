@@ -4,6 +4,9 @@ Every route under /api/v1 needs a live session unless it says `opt={"public": Tr
 as `opt={"permission": ...}`. Session, user and membership are read from the database on every request, so signing out,
 suspending, removing a member and changing a role are in force at once. API keys open the routes that name a scope too,
 `opt={"scope": "keys:read"}`, and no other; they act with their owner's role.
+
+Where operators need a second factor, one who has none gets no further than the routes that lead to it,
+`opt={"enrolling": True}`.
 """
 
 from typing import Protocol, cast
@@ -15,15 +18,17 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
-from sqlalchemy import func, select, true
+from sqlalchemy import exists, func, select, true
 
+from operis_api.access.errors import SecondFactorRequired
 from operis_api.access.permissions import OF_OPERATORS, allows
 from operis_api.access.rights import Rights
 from operis_api.kit.errors import Forbidden, InvalidField, NotFound
 from operis_api.kit.origin import Origin, origin_of
 from operis_api.kit.sessions import Sessions
 from operis_api.kit.tokens import AccessToken, TokenSigner, Unauthenticated
-from operis_db.people import Membership, Organization, Session, User
+from operis_api.settings import Settings
+from operis_db.people import Membership, Organization, SecondFactor, Session, User
 
 AnyConnection = ASGIConnection[BaseRouteHandler, object, object, State]
 
@@ -44,6 +49,7 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     """On the platform: `user`, or an operator's."""
     organization_id: UUID
     organization_role: str
+    has_second_factor: bool = False
 
     @property
     def is_operator(self) -> bool:
@@ -95,6 +101,7 @@ class IdentityMiddleware(AbstractAuthenticationMiddleware):
             role=row.role,
             organization_id=row.organization_id,
             organization_role=row.organization_role,
+            has_second_factor=row.has_second_factor,
         )
         return AuthenticationResult(user=user, auth=claims)
 
@@ -104,12 +111,21 @@ def require_permission(connection: AnyConnection, handler: BaseRouteHandler) -> 
     if handler.opt.get("public"):
         return
     user, permission = cast("SignedIn", connection.user), cast("str | None", handler.opt.get("permission"))
+    settings = cast("Settings", connection.app.state["settings"])
+    blocked = settings.operators_need_second_factor and user.is_operator and not user.has_second_factor
+    if blocked and not handler.opt.get("enrolling"):
+        raise SecondFactorRequired
     if not allows(permission, organization_role=user.organization_role, operator_role=user.role):
         raise Forbidden(
             "Your role on the platform does not allow this."
             if permission in OF_OPERATORS
             else "Your role in this organization does not allow this."
         )
+
+
+def has_second_factor():  # noqa: ANN201  # a condition says its type itself
+    """Select whether the query's user has a second factor that counts."""
+    return exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
 
 
 async def provide_identity(request: Request[SignedIn, object, State]) -> Identity:
@@ -165,7 +181,13 @@ def _signed_in(claims: AccessToken, chosen: UUID | None):  # noqa: ANN202  # a t
     )
     return (
         select(
-            User.id, User.email, User.role, User.status, membership.c.organization_id, membership.c.organization_role
+            User.id,
+            User.email,
+            User.role,
+            User.status,
+            membership.c.organization_id,
+            membership.c.organization_role,
+            has_second_factor().label("has_second_factor"),
         )
         .join(Session, Session.user_id == User.id)
         .outerjoin(membership, true())

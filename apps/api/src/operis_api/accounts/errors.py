@@ -7,10 +7,6 @@ class EmailTaken(DomainError):
     status, code, title = 409, "email_taken", "There is an account with this address."
 
 
-class InvalidEmail(DomainError):
-    status, code, title = 422, "invalid_email", "This is not a mail address."
-
-
 class RegistrationClosed(DomainError):
     status, code, title = 403, "registration_closed", "Sign-up is not open here."
 

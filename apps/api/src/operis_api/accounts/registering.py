@@ -1,6 +1,7 @@
 """Signing up: a user with a personal organization, its wallet, and after verification the plan's welcome grant."""
 
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 from sqlalchemy import select
@@ -8,19 +9,21 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from operis_api.accounts.addresses import check_address, hash_person, is_disposable
-from operis_api.accounts.errors import EmailTaken
+from operis_api.accounts.addresses import hash_person, is_disposable
+from operis_api.accounts.errors import EmailTaken, RegistrationClosed
 from operis_api.credentials.errors import LinkRefused
 from operis_api.credentials.links import LIVES, make_link, use_link, void_links
 from operis_api.credentials.passwords import hash_password
-from operis_api.kit.errors import InvalidField
+from operis_api.credentials.second_factors import remove
 from operis_api.kit.ids import new_id
+from operis_api.kit.naming import clean_name
 from operis_api.ledger.postings import Movement, credit_wallet
 from operis_api.ledger.wallets import open_wallet
+from operis_api.mail.addresses import check_address
 from operis_api.mail.outbox import Outbox
+from operis_api.signing_in.sessions import end_all_sessions
 from operis_db.people import Membership, Organization, Plan, User, WelcomeClaim
 
-NAME_CHARACTERS_MAX = 120
 CLAIM_KEY = "welcome-claim"
 """The purpose of the derived key that hashes the mailboxes that got a welcome grant."""
 
@@ -34,10 +37,20 @@ class Applicant(msgspec.Struct, frozen=True, kw_only=True):
     locale: str = "en"
 
 
-async def check_applicant(*, email: str, password: str, name: str, locale: str = "en") -> Applicant:
+def check_open(registration: Literal["open", "invite", "closed"], *, invited: bool) -> None:
+    """Raise `RegistrationClosed` where nobody may sign up, or only who is invited."""
+    if registration == "closed" or (registration == "invite" and not invited):
+        raise RegistrationClosed(
+            "Sign-up is by invitation here: use the link of yours, or ask the operator for one."
+            if registration == "invite"
+            else "Ask the operator for an account."
+        )
+
+
+async def check_applicant(*, email: str, password: str, name: str, host: str, locale: str = "en") -> Applicant:
     """Return the applicant, or raise `InvalidEmail`, `InvalidField` or `WeakPassword`; hold no connection meanwhile."""
     address, shown = check_address(email), clean_name(name)
-    hashed = await hash_password(password, email=address, name=shown)
+    hashed = await hash_password(password, email=address, name=shown, host=host)
     return Applicant(email=address, name=shown, password_hash=hashed, locale=locale)
 
 
@@ -102,6 +115,19 @@ async def register_again(session: AsyncSession, outbox: Outbox, user: User, appl
         )
 
 
+async def take_over(session: AsyncSession, user: User, applicant: Applicant) -> None:
+    """Let the newest applicant count, who proves the address that nobody proved before; raises `EmailTaken`.
+
+    Nothing stays of whoever signed up before.
+    """
+    if user.email_verified_at is not None:
+        raise EmailTaken("Sign in, then accept the invitation.", field="email")
+    user.name, user.password_hash, user.locale = applicant.name, applicant.password_hash, applicant.locale
+    await end_all_sessions(session, user.id, "taken_over")
+    await remove(session, user.id)
+    await void_links(session, user.id, "reset_password", "confirm_address", "second_factor")
+
+
 async def send_verification(session: AsyncSession, outbox: Outbox, user: User) -> None:
     token = await make_link(session, user_id=user.id, purpose="verify_email", address=user.email)
     outbox.put(
@@ -148,10 +174,3 @@ async def _claim_welcome(session: AsyncSession, address: str, key: bytes) -> boo
     """Tell whether this mailbox is the first to ask."""
     claim = insert(WelcomeClaim).values(address_hash=hash_person(address, key)).on_conflict_do_nothing()
     return await session.scalar(claim.returning(WelcomeClaim.created_at)) is not None
-
-
-def clean_name(name: str) -> str:
-    shown = " ".join(name.split())
-    if not 0 < len(shown) <= NAME_CHARACTERS_MAX or not shown.isprintable():
-        raise InvalidField("name", f"use 1 to {NAME_CHARACTERS_MAX} printable characters.")
-    return shown

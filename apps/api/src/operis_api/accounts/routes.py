@@ -11,17 +11,19 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
-from operis_api.accounts.addresses import check_address, check_domain
-from operis_api.accounts.errors import EmailTaken, RegistrationClosed
+from operis_api.accounts.addresses import check_domain
+from operis_api.accounts.errors import EmailTaken
+from operis_api.accounts.inviting import check_invited, use_invitation
 from operis_api.accounts.readdressing import ask_for_address, confirm_address, undo_address
 from operis_api.accounts.recovering import reset_password, send_reset, set_password
 from operis_api.accounts.registering import (
     Applicant,
     check_applicant,
-    clean_name,
+    check_open,
     register_again,
     register_user,
     send_verification,
+    take_over,
     verify_address,
     verify_user,
 )
@@ -43,9 +45,11 @@ from operis_api.credentials.links import read_link
 from operis_api.credentials.passwords import hash_password
 from operis_api.kit.ids import new_id
 from operis_api.kit.moments import check_time_zone
+from operis_api.kit.naming import clean_name
 from operis_api.kit.origin import AnyRequest, origin_of
 from operis_api.kit.pacing import paced
 from operis_api.kit.sessions import Sessions
+from operis_api.mail.addresses import check_address
 from operis_api.mail.outbox import Outbox
 from operis_api.settings import Settings
 from operis_api.signing_in.devices import ADDRESS_CHARACTERS_MAX, tries_of_account
@@ -63,13 +67,15 @@ MAIL_STEP_SECONDS = 0.1
 async def register(request: AnyRequest, state: State, data: JSONBody[RegisterBody]) -> Me:
     """Sign up: creates the user with a personal organization and, once verified, its welcome grant.
 
-    In production the answer is the same for an address that has an account; its owner is told by mail.
+    In production the answer is the same for an address that has an account; its owner is told by mail. An invitation
+    proves the address; one to an organization is accepted with it.
     """
     settings = cast("Settings", state["settings"])
-    if settings.registration != "open":
-        raise RegistrationClosed("Ask the operator for an account.")
+    check_open(settings.registration, invited=data.invitation is not None)
     await _take(request, state, Try(SIGN_UP, _network(request)))
     check_domain(data.email.strip(), settings.registration_domains)
+    if data.invitation is not None:
+        return await _register_invited(request, state, data, data.invitation)
     if not settings.production:
         return await _register(request, state, data)
     async with paced(REGISTER_STEP_SECONDS):
@@ -80,7 +86,7 @@ async def register(request: AnyRequest, state: State, data: JSONBody[RegisterBod
 
 
 async def _register(request: AnyRequest, state: State, data: RegisterBody) -> Me:
-    applicant = await check_applicant(email=data.email, password=data.password, name=data.name, locale=data.locale)
+    applicant = await _check_applicant(state, data)
     settings, outbox = cast("Settings", state["settings"]), _outbox(state)
     async with _sessions(state).begin() as session:
         known = await find_user(session, applicant.email)
@@ -102,6 +108,49 @@ async def _register(request: AnyRequest, state: State, data: RegisterBody) -> Me
             organization_id=organization.id if organization else None,
         )
     return _welcome(user, organization) if organization else _pretend(applicant)
+
+
+async def _register_invited(request: AnyRequest, state: State, data: RegisterBody, invitation: str) -> Me:
+    async with _sessions(state)() as session:
+        await check_invited(session, invitation, data.email.strip())
+    applicant = await _check_applicant(state, data)
+    async with _sessions(state).begin() as session:
+        known = await find_user(session, applicant.email)
+        if known is None:
+            user, organization = await register_user(session, applicant)
+        else:
+            user = await session.get_one(people.User, known.id, with_for_update=True, populate_existing=True)
+            await take_over(session, user, applicant)
+            organization = await _personal(session, user)
+        await verify_user(session, user, claim_key=_claim_key(state))
+        joined = await use_invitation(session, invitation, user)
+        origin = origin_of(request, user.id)
+        record_event(
+            session,
+            origin,
+            action="user.register",
+            target=("user", user.id),
+            organization_id=organization.id,
+            after={"invited": True, "joined": str(joined.organization_id) if joined else None},
+        )
+        own = Organization(id=organization.id, name=organization.name, role="owner")
+        organizations = [own]
+        if joined is not None:
+            shared = await session.get_one(people.Organization, joined.organization_id)
+            organizations.append(Organization(id=shared.id, name=shared.name, role=joined.role))
+        await session.flush()
+        return Me(user=_user(user), organization=own, organizations=organizations)
+
+
+async def _personal(session: AsyncSession, user: people.User) -> people.Organization:
+    query = select(people.Organization).where(people.Organization.owner_id == user.id, people.Organization.personal)
+    return (await session.scalars(query)).one()
+
+
+async def _check_applicant(state: State, data: RegisterBody) -> Applicant:
+    return await check_applicant(
+        email=data.email, password=data.password, name=data.name, host=_host(state), locale=data.locale
+    )
 
 
 def _welcome(user: people.User, organization: people.Organization) -> Me:
@@ -161,7 +210,7 @@ async def reset_forgotten_password(request: AnyRequest, state: State, data: JSON
     async with _sessions(state)() as session:
         link = await read_link(session, data.token, purpose="reset_password")
         user = await session.get_one(people.User, link.user_id)
-    hashed = await hash_password(data.new_password, email=user.email, name=user.name)
+    hashed = await hash_password(data.new_password, email=user.email, name=user.name, host=_host(state))
     origin = origin_of(request, user.id)
     async with _sessions(state).begin() as session:
         await reset_password(
@@ -180,7 +229,7 @@ async def change_password(identity: Identity, state: State, data: JSONBody[Chang
         user = await session.get_one(people.User, identity.user_id)
     await check_credentials(user, data.current_password)
     await _throttles(state).forgive(one)
-    hashed = await hash_password(data.new_password, email=user.email, name=user.name)
+    hashed = await hash_password(data.new_password, email=user.email, name=user.name, host=_host(state))
     async with _sessions(state).begin() as session:
         locked = await session.get_one(people.User, identity.user_id, with_for_update=True)
         await set_password(
@@ -194,7 +243,7 @@ async def change_password(identity: Identity, state: State, data: JSONBody[Chang
         record_event(session, identity.origin, action="password.change", target=("user", identity.user_id))
 
 
-@get("/me", opt={"permission": "own"}, operation_id="get_me")
+@get("/me", opt={"permission": "own", "enrolling": True}, operation_id="get_me")
 async def get_me(identity: Identity, session: AsyncSession) -> Me:
     """Return the signed-in user, the active organization, and all of the user's organizations."""
     return await _read_me(session, identity)
@@ -279,6 +328,10 @@ def _sessions(state: State) -> Sessions:
 
 def _outbox(state: State) -> Outbox:
     return cast("Outbox", state["outbox"])
+
+
+def _host(state: State) -> str:
+    return cast("Settings", state["settings"]).dashboard_host
 
 
 def _claim_key(state: State) -> bytes:

@@ -18,6 +18,8 @@ class RegisterBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: str
     name: str
     locale: Locale = "en"
+    invitation: str | None = None
+    """The token of an invitation, to the platform or to an organization."""
 
 
 class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

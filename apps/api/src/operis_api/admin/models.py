@@ -26,9 +26,11 @@ from operis_api.audit.recording import record_event
 from operis_api.catalog.offers import touch_catalog
 from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.ids import new_id
+from operis_api.kit.naming import clean_name
 from operis_api.kit.paging import Page
 from operis_db import catalog as tables
 
+NAME_CHARACTERS_MAX = 128
 TOKENS_MAX = 100_000_000
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", re.ASCII)
 
@@ -48,7 +50,7 @@ async def create_model(identity: Identity, session: AsyncSession, data: JSONBody
     await touch_catalog(session)
     model = tables.Model(
         id=data.id,
-        name=data.id if data.name is UNSET else _clean_name(data.name),
+        name=data.id if data.name is UNSET else clean_name(data.name, characters_max=NAME_CHARACTERS_MAX),
         enabled=True,
         context_tokens=_clean_tokens("context_tokens", data.context_tokens),
         max_output_tokens=_clean_tokens("max_output_tokens", data.max_output_tokens),
@@ -74,7 +76,7 @@ async def update_model(
     model = await read_model(session, model_id)
     before = {"name": model.name, "enabled": model.enabled, "default_output_tokens": model.default_output_tokens}
     if data.name is not UNSET:
-        model.name = _clean_name(data.name)
+        model.name = clean_name(data.name, characters_max=NAME_CHARACTERS_MAX)
     if data.enabled is not UNSET:
         model.enabled = data.enabled
     if data.context_tokens is not UNSET:
@@ -213,13 +215,6 @@ def clean_priority(priority: int) -> int:
     if not 0 <= priority <= 1000:
         raise InvalidField("priority", "use 0 to 1000; 0 is tried first.")
     return priority
-
-
-def _clean_name(name: str) -> str:
-    shown = " ".join(name.split())
-    if not 0 < len(shown) <= 128 or not shown.isprintable():
-        raise InvalidField("name", "use 1 to 128 printable characters.")
-    return shown
 
 
 def _clean_tokens(field: str, tokens: int | None) -> int | None:

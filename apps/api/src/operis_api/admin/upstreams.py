@@ -33,6 +33,7 @@ from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.idempotency import IdempotencyKey, Replay, read_body
 from operis_api.kit.ids import new_id
+from operis_api.kit.naming import clean_name
 from operis_api.kit.network import check_host, check_url
 from operis_api.kit.origin import AnyRequest
 from operis_api.kit.paging import Page
@@ -74,7 +75,7 @@ async def create_upstream(
     upstream_id, api_key = new_id(), _clean_api_key(data.api_key)
     row = tables.Upstream(
         id=upstream_id,
-        name=_clean_name(data.name),
+        name=clean_name(data.name, characters_max=NAME_CHARACTERS_MAX),
         protocol=data.protocol,
         base_url=address,
         api_key_encrypted=seal_api_key(vault, upstream_id, api_key),
@@ -110,7 +111,7 @@ async def update_upstream(
         raise UpstreamFixed("The built-in echo can be disabled, nothing else.")
     before = {"name": row.name, "base_url": row.base_url, "enabled": row.enabled}
     if data.name is not UNSET:
-        row.name = _clean_name(data.name)
+        row.name = clean_name(data.name, characters_max=NAME_CHARACTERS_MAX)
     if address is not UNSET:
         if address != row.base_url and data.api_key is UNSET:
             raise InvalidField("api_key", "send the credential with a new base_url; the stored one stays where it was.")
@@ -240,13 +241,6 @@ async def _flush_named(session: AsyncSession) -> None:
         await session.flush()
     except IntegrityError:
         raise NameTaken("Choose another name.", field="name") from None
-
-
-def _clean_name(name: str) -> str:
-    shown = " ".join(name.split())
-    if not 0 < len(shown) <= NAME_CHARACTERS_MAX or not shown.isprintable():
-        raise InvalidField("name", f"use 1 to {NAME_CHARACTERS_MAX} printable characters.")
-    return shown
 
 
 def _clean_api_key(api_key: str) -> str:

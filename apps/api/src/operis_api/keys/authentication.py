@@ -16,7 +16,8 @@ from weakref import WeakValueDictionary
 import msgspec
 from sqlalchemy import func, select, update
 
-from operis_api.access.identity import SignedIn
+from operis_api.access.errors import SecondFactorRequired
+from operis_api.access.identity import SignedIn, has_second_factor
 from operis_api.access.permissions import allows
 from operis_api.access.rights import Rights, allows_address, holds_scope
 from operis_api.keys.errors import AddressNotAllowed, InvalidApiKey, KeyDisabled, OwnerSuspended, ScopeRequired
@@ -84,11 +85,20 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
 class KeyRing:
     """Resolves credentials, remembering API keys by their hash."""
 
-    def __init__(self, sessions: Sessions, signer: TokenSigner, peppers: Peppers, uses: KeyUses) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        signer: TokenSigner,
+        peppers: Peppers,
+        uses: KeyUses,
+        *,
+        operators_need_second_factor: bool = False,
+    ) -> None:
         self._sessions = sessions
         self._signer = signer
         self._peppers = peppers
         self._uses = uses
+        self._operators_need_second_factor = operators_need_second_factor
         self._callers: OrderedDict[bytes, Caller] = OrderedDict()
         self._reading: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
@@ -190,7 +200,13 @@ class KeyRing:
 
     async def _authenticate_user(self, token: AccessToken, organization_id: UUID | None) -> Caller:
         query = (
-            select(Membership.organization_id, Membership.role, Organization.plan_id)
+            select(
+                Membership.organization_id,
+                Membership.role,
+                Organization.plan_id,
+                User.role.label("operator_role"),
+                has_second_factor().label("has_second_factor"),
+            )
             .join(Organization, Organization.id == Membership.organization_id)
             .join(User, User.id == Membership.user_id)
             .join(Session, Session.user_id == User.id)
@@ -208,6 +224,8 @@ class KeyRing:
             found = (await session.execute(query)).first()
         if found is None:
             raise InvalidApiKey("The session has ended, or you are no member of that organization.")
+        if self._operators_need_second_factor and found.operator_role != "user" and not found.has_second_factor:
+            raise SecondFactorRequired
         if not allows("models.call", organization_role=found.role, operator_role="user"):
             raise Forbidden("Your role in this organization may not call models.")
         return Caller(

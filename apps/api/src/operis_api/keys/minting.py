@@ -129,13 +129,6 @@ def rights_of(key: ApiKey) -> Rights:
     )
 
 
-def clean_name(name: str) -> str:
-    shown = " ".join(name.split())
-    if not 0 < len(shown) <= NAME_CHARACTERS_MAX or not shown.isprintable():
-        raise InvalidField("name", f"use 1 to {NAME_CHARACTERS_MAX} printable characters.")
-    return shown
-
-
 def clean_scopes(scopes: list[str]) -> list[str]:
     """Return the scopes without those that another one holds already."""
     unknown = [scope for scope in scopes if scope not in SCOPES]

@@ -15,11 +15,11 @@ from operis_api.access.rights import Rights
 from operis_api.audit.recording import record_event
 from operis_api.keys.changing import KeyFilters, disable, enable, forget, list_keys, lock_key, read_key, revoke
 from operis_api.keys.minting import (
+    NAME_CHARACTERS_MAX,
     SCOPES_DEFAULT,
     Wish,
     clean_expiry,
     clean_models,
-    clean_name,
     clean_networks,
     clean_scopes,
     mint_key,
@@ -34,6 +34,7 @@ from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import Forbidden
 from operis_api.kit.idempotency import IdempotencyKey, Replay, read_body
 from operis_api.kit.lists import After, Limit
+from operis_api.kit.naming import clean_name
 from operis_api.kit.origin import AnyRequest
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
 from operis_api.limits.fields import limit_facts, set_limits
@@ -76,7 +77,7 @@ async def mint(
     if kept := await replay.answer(await read_body(request)):
         return cast("Response[MintedKey]", kept)
     wish = Wish(
-        name=clean_name(data.name),
+        name=clean_name(data.name, characters_max=NAME_CHARACTERS_MAX),
         scopes=SCOPES_DEFAULT if data.scopes is UNSET else clean_scopes(data.scopes),
         models=clean_models(data.models),
         cidrs=clean_networks(data.cidrs),
@@ -111,7 +112,7 @@ async def update(
     own = _reach(identity, key)
     before = _state_of(key)
     if data.name is not UNSET:
-        key.name = clean_name(data.name)
+        key.name = clean_name(data.name, characters_max=NAME_CHARACTERS_MAX)
     if data.scopes is not UNSET:
         key.scopes = clean_scopes(data.scopes)
     if data.models is not UNSET:

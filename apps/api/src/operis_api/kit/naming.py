@@ -5,9 +5,9 @@ from operis_api.kit.errors import InvalidField
 CHARACTERS_MAX = 120
 
 
-def clean_name(name: str, *, field: str = "name") -> str:
+def clean_name(name: str, *, field: str = "name", characters_max: int = CHARACTERS_MAX) -> str:
     """Return the name with single spaces, or raise `InvalidField` where it is empty, long or cannot be printed."""
     shown = " ".join(name.split())
-    if not 0 < len(shown) <= CHARACTERS_MAX or not shown.isprintable():
-        raise InvalidField(field, f"use 1 to {CHARACTERS_MAX} printable characters.")
+    if not 0 < len(shown) <= characters_max or not shown.isprintable():
+        raise InvalidField(field, f"use 1 to {characters_max} printable characters.")
     return shown

@@ -4,7 +4,6 @@ Only a hash of the token is stored. Sending an invitation again makes a new toke
 """
 
 import hashlib
-import re
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,8 +12,9 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from operis_api.kit.errors import InvalidField, NotFound
+from operis_api.kit.errors import NotFound
 from operis_api.kit.ids import new_id
+from operis_api.mail.addresses import check_address
 from operis_api.organizations.errors import AlreadyInvited, AlreadyMember, InvitationOver, InvitedAnother
 from operis_api.organizations.members import refuse_full
 from operis_api.organizations.owning import UNANSWERED, lock_organization, refuse_personal
@@ -22,16 +22,13 @@ from operis_db.people import Invitation, Membership, User
 
 LIFE = timedelta(days=7)
 _PREFIX = "op-in-"
-_EMAIL = re.compile(r"[^\s@\x00-\x1f<>\"(),:;\[\]\\]{1,64}@[^\s@\x00-\x1f<>\"(),:;\[\]\\]{1,190}", re.ASCII)
 
 
 async def invite(
     session: AsyncSession, organization_id: UUID, *, email: str, role: str, invited_by: UUID
 ) -> tuple[Invitation, str]:
     """Return an invitation and its token; raises `AlreadyMember`, `AlreadyInvited`, `TooManyMembers` or the like."""
-    address = email.strip()
-    if not _EMAIL.fullmatch(address):
-        raise InvalidField("email", "write an address like ada@example.com.")
+    address = check_address(email)
     organization = await lock_organization(session, organization_id)
     refuse_personal(organization)
     await refuse_full(session, organization_id)
@@ -91,6 +88,16 @@ async def revoke_invitation(session: AsyncSession, organization_id: UUID, invita
     invitation = await _lock_unanswered(session, organization_id, invitation_id)
     invitation.revoked_at = func.now()
     return invitation
+
+
+async def read_invited(session: AsyncSession, token: str) -> str:
+    """Return the address that a token's invitation is for; raises `NotFound`, or `InvitationOver`."""
+    found = await session.scalar(select(Invitation).where(Invitation.token_hash == _hash(token)))
+    if found is None:
+        raise NotFound("There is no such invitation; it may have been sent again, with another link.")
+    if found.accepted_at or found.revoked_at or found.expires_at <= datetime.now(UTC):
+        raise InvitationOver("It has expired, or was used or revoked. Ask for a new one.")
+    return found.email
 
 
 async def accept(session: AsyncSession, token: str, *, user_id: UUID) -> Membership:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from operis_api.kit.errors import InvalidField, NotFound
+from operis_api.kit.errors import NotFound
 from operis_api.signing_in.sessions import IDLE_LIFE
 from operis_db.people import Session
 
@@ -29,13 +29,6 @@ async def find_session(session: AsyncSession, user_id: UUID, session_id: UUID) -
     if row is None:
         raise NotFound("There is no such session of yours.")
     return row
-
-
-def clean_session_name(name: str) -> str:
-    shown = " ".join(name.split())
-    if not 0 < len(shown) <= NAME_CHARACTERS_MAX or not shown.isprintable():
-        raise InvalidField("name", f"use 1 to {NAME_CHARACTERS_MAX} printable characters.")
-    return shown
 
 
 def _is_alive():  # noqa: ANN202  # conditions say their types themselves

@@ -108,7 +108,7 @@ async def verify_second_factor(request: AnyRequest, state: State, data: JSONBody
     return tokens
 
 
-@post("/step-up", opt={"permission": "own"}, status_code=204, operation_id="step_up")
+@post("/step-up", opt={"permission": "own", "enrolling": True}, status_code=204, operation_id="step_up")
 async def show_again(identity: Identity, state: State, data: JSONBody[StepUpBody]) -> None:
     """Show once more who one is, for what asks for a recent proof: a code where there is a second factor, else the
     password.
@@ -151,7 +151,7 @@ async def refresh(request: AnyRequest, state: State, data: JSONBody[RefreshBody]
     return answer
 
 
-@post("/logout", opt={"permission": "own"}, status_code=204, operation_id="logout")
+@post("/logout", opt={"permission": "own", "enrolling": True}, status_code=204, operation_id="logout")
 async def logout(
     identity: Identity, state: State, session: AsyncSession, data: JSONBody[LogoutBody | None] = None
 ) -> None:
@@ -165,7 +165,7 @@ async def logout(
     record_event(session, identity.origin, action="session.end", target=("session", identity.session_id))
 
 
-@post("/logout-all", opt={"permission": "own"}, status_code=204, operation_id="logout_all")
+@post("/logout-all", opt={"permission": "own", "enrolling": True}, status_code=204, operation_id="logout_all")
 async def logout_all(identity: Identity, session: AsyncSession) -> None:
     """End all of the user's sessions, this one too."""
     await end_all_sessions(session, identity.user_id, "signed_out_everywhere")

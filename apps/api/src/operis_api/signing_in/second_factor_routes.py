@@ -30,7 +30,7 @@ from operis_api.throttling.throttles import Throttles, Try
 from operis_db.people import User
 
 
-@get("/", opt={"permission": "own"}, operation_id="get_second_factor")
+@get("/", opt={"permission": "own", "enrolling": True}, operation_id="get_second_factor")
 async def show(identity: Identity, session: AsyncSession) -> SecondFactorView:
     """Return since when there is a second factor, and how many recovery codes are left."""
     return SecondFactorView(
@@ -39,7 +39,7 @@ async def show(identity: Identity, session: AsyncSession) -> SecondFactorView:
     )
 
 
-@post("/totp", opt={"permission": "own"}, operation_id="enrol_second_factor")
+@post("/totp", opt={"permission": "own", "enrolling": True}, operation_id="enrol_second_factor")
 async def begin(identity: Identity, state: State, session: AsyncSession) -> Enrolment:
     """Return a new secret for an authenticator; it counts once a code of it is confirmed."""
     await require_fresh(session, identity.session_id)
@@ -48,7 +48,9 @@ async def begin(identity: Identity, state: State, session: AsyncSession) -> Enro
     return Enrolment(secret=show_secret(secret), uri=enrolment_uri(secret, account=identity.email))
 
 
-@post("/totp/confirm", opt={"permission": "own"}, status_code=200, operation_id="confirm_second_factor")
+@post(
+    "/totp/confirm", opt={"permission": "own", "enrolling": True}, status_code=200, operation_id="confirm_second_factor"
+)
 async def finish(identity: Identity, state: State, data: JSONBody[CodeBody]) -> RecoveryCodes:
     """Turn the second factor on with a code of it. The recovery codes are shown this once."""
     one, throttles = Try(PROOF, str(identity.user_id)), cast("Throttles", state["throttles"])

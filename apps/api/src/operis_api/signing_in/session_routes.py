@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from operis_api.access.identity import Identity
 from operis_api.audit.recording import record_event
 from operis_api.kit.lists import After, Limit
+from operis_api.kit.naming import clean_name
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
-from operis_api.signing_in.listing import clean_session_name, find_session, list_sessions
+from operis_api.signing_in.listing import NAME_CHARACTERS_MAX, find_session, list_sessions
 from operis_api.signing_in.schemas import NameSessionBody, SessionView
 from operis_api.signing_in.sessions import end_all_sessions, end_session
 from operis_db.people import Session
@@ -32,7 +33,7 @@ async def name(
 ) -> SessionView:
     """Give a session a name to know it by."""
     row = await find_session(session, identity.user_id, session_id)
-    before, row.name = row.name, clean_session_name(data.name)
+    before, row.name = row.name, clean_name(data.name, characters_max=NAME_CHARACTERS_MAX)
     record_event(
         session,
         identity.origin,
