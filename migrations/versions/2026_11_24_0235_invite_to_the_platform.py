@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "2026_11_24_0235"
-down_revision = "2026_11_24_0017"
+down_revision = "2026_11_24_0215"
 branch_labels = None
 depends_on = None
 
