@@ -144,6 +144,7 @@ class Posting(Base):
     __table_args__ = (
         Index("ix_postings_written", "written"),
         Index("ix_postings_written_other", "written", postgresql_where=text("kind <> 'charge'")),
+        Index("ix_postings_other", "organization_id", "id", postgresql_where=text("kind <> 'charge'")),
         CheckConstraint("cardinality(grant_ids) = cardinality(grant_amounts_nano)", name="moves"),
         Index(
             "uq_postings_reverses_id",
