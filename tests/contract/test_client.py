@@ -19,7 +19,14 @@ from operis_client.unasync import derive_sync_source
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs" / "openapi.json").read_text())
 SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
-BEYOND_THE_OPERATIONS = {"close", "for_organization", "stream_chat_completion", "stream_message", "stream_response"}
+BEYOND_THE_OPERATIONS = {
+    "close",
+    "for_organization",
+    "stream_chat_completion",
+    "stream_message",
+    "stream_response",
+    "stream_wallet_statement",
+}
 """Methods that are no operation of their own."""
 OPENAI_SHAPED = {
     "create_chat_completion": "POST /v1/chat/completions",

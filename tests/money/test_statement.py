@@ -144,3 +144,28 @@ async def test_operators_see_open_holds_with_whose_they_are(
     assert (await admin.list_holds(organization_id=ada.organization_id)).items == []
     with refused(403, "forbidden"):
         await ada.client.list_holds()
+
+
+async def test_lines_and_the_statement_are_narrowed_by_kind_and_time(
+    admin: AsyncOperis, database: Database, ada: Account
+) -> None:
+    request_id = await charge(database, ada, 700)
+    await admin.adjust_wallet(ada.organization_id, amount="1", reason="More")
+    client, day, now = ada.client, timedelta(days=1), datetime.now(UTC)
+    assert [line.request_id for line in (await client.list_wallet_entries(kind="charge")).items] == [request_id]
+    assert [line.reason for line in (await client.list_wallet_entries(kind="adjustment")).items] == ["More"]
+    assert (await client.list_wallet_entries(kind="nonsense")).items == []
+    assert (await client.list_wallet_entries(to=now - day)).items == []
+    assert len((await client.list_wallet_entries(from_=now - day, to=now + day)).items) == 3
+    assert [row["line"] for row in rows_of(await client.get_wallet_statement(kind="adjustment"))] == ["3"]
+    with refused(422, "invalid_field"):
+        await client.list_wallet_entries(from_=now, to=now - day)
+
+
+async def test_a_statement_comes_piece_by_piece_too(ada: Account) -> None:
+    async with ada.client.stream_wallet_statement(kind="welcome") as pieces:
+        text = b"".join([piece async for piece in pieces]).decode()
+    assert [row["amount"] for row in rows_of(text)] == ["1"]
+    with refused(400, "invalid_request"):
+        async with ada.client.stream_wallet_statement(kind="x" * 25):
+            raise AssertionError("it was opened")

@@ -537,15 +537,47 @@ class AsyncOperis:
     async def get_wallet(self) -> Wallet:
         return await self._call("GET", "/api/v1/wallet", Wallet)
 
-    async def list_wallet_entries(self, *, limit: int | None = None, after: str | None = None) -> Page[WalletEntry]:
+    async def list_wallet_entries(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        kind: str | None = None,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+    ) -> Page[WalletEntry]:
         return await self._call(
-            "GET", "/api/v1/wallet/entries", Page[WalletEntry], params=transport.query(limit=limit, after=after)
+            "GET",
+            "/api/v1/wallet/entries",
+            Page[WalletEntry],
+            params=transport.query(
+                limit=limit,
+                after=after,
+                kind=kind,
+                from_=from_.isoformat() if from_ else None,
+                to=to.isoformat() if to else None,
+            ),
         )
 
-    async def get_wallet_statement(self, *, from_: datetime | None = None, to: datetime | None = None) -> str:
+    async def get_wallet_statement(
+        self, *, kind: str | None = None, from_: datetime | None = None, to: datetime | None = None
+    ) -> str:
         """Return the wallet's ledger lines of a time as CSV, oldest first."""
-        params = transport.query(from_=from_.isoformat() if from_ else None, to=to.isoformat() if to else None)
+        params = transport.query(
+            kind=kind, from_=from_.isoformat() if from_ else None, to=to.isoformat() if to else None
+        )
         return transport.decode_text(await self._send("GET", "/api/v1/wallet/statement.csv", params=params))
+
+    @asynccontextmanager
+    async def stream_wallet_statement(
+        self, *, kind: str | None = None, from_: datetime | None = None, to: datetime | None = None
+    ) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """Open the same file of any length, piece by piece."""
+        params = transport.query(
+            kind=kind, from_=from_.isoformat() if from_ else None, to=to.isoformat() if to else None
+        )
+        async with self._download("/api/v1/wallet/statement.csv", params) as pieces:
+            yield pieces
 
     async def get_usage(
         self,
@@ -1233,6 +1265,22 @@ class AsyncOperis:
                 if not response.is_success:
                     raise read_error(response.status_code, await response.aread(), response.headers.get("x-request-id"))
                 yield self._payloads(response)
+        except httpx.TransportError as error:
+            raise UnreachableError(f"The API at {self._base_url} broke off: {error}") from error
+
+    @asynccontextmanager
+    async def _download(self, path: str, params: Mapping[str, str]) -> AsyncGenerator[AsyncIterator[bytes]]:
+        try:
+            async with self._http.stream(
+                "GET",
+                f"{self._base_url}{path}",
+                params=params,
+                headers=transport.headers(self.token, self.organization_id),
+                timeout=transport.STREAM_TIMEOUT,
+            ) as response:
+                if not response.is_success:
+                    raise read_error(response.status_code, await response.aread(), response.headers.get("x-request-id"))
+                yield response.aiter_bytes()
         except httpx.TransportError as error:
             raise UnreachableError(f"The API at {self._base_url} broke off: {error}") from error
 

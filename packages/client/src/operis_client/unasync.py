@@ -20,6 +20,7 @@ _REPLACEMENTS = (
     (r"\baclose\b", "close"),
     (r"\baread\b", "read"),
     (r"\baiter_lines\b", "iter_lines"),
+    (r"\baiter_bytes\b", "iter_bytes"),
 )  # fmt: skip
 
 

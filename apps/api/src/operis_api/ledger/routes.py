@@ -14,14 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from operis_api.access.identity import Identity
 from operis_api.kit.errors import InvalidField
 from operis_api.kit.lists import After, Limit
-from operis_api.kit.moments import EARLIEST, check_moment
+from operis_api.kit.moments import check_moment
 from operis_api.kit.money import format_nano
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
 from operis_api.kit.sessions import Sessions
 from operis_api.ledger.schemas import FreeWindow, Grant, Wallet, WalletEntry
-from operis_api.ledger.statements import Line, list_lines, write_statement
+from operis_api.ledger.statements import Line, LineFilters, list_lines, write_statement
 from operis_api.ledger.wallets import left_nano, read_wallet
 
+Kind = Annotated[str | None, QueryParameter(max_length=24, description="A kind of posting, like `charge`.")]
 EntrySequence = cast("type[int]", Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)])
 
 
@@ -33,11 +34,18 @@ async def get_wallet(identity: Identity, session: AsyncSession) -> Wallet:
 
 @get("/entries", opt={"permission": "wallet.view"}, operation_id="list_wallet_entries")
 async def list_wallet_entries(
-    identity: Identity, session: AsyncSession, limit: Limit = LIMIT_DEFAULT, after: After = None
+    identity: Identity,
+    session: AsyncSession,
+    limit: Limit = LIMIT_DEFAULT,
+    after: After = None,
+    kind: Kind = None,
+    from_: Annotated[datetime | None, QueryParameter(name="from")] = None,
+    to: FromQuery[datetime | None] = None,
 ) -> Page[WalletEntry]:
     """List the wallet's ledger lines with their running balance, newest first."""
     before = decode_cursor(after, EntrySequence) if after else None
-    rows = await list_lines(session, identity.organization_id, before_sequence=before, limit=limit)
+    filters = _read_filters(kind, from_, to)
+    rows = await list_lines(session, identity.organization_id, filters, before_sequence=before, limit=limit)
     return page(rows, limit=limit, position=lambda row: row.sequence, item=_entry)
 
 
@@ -45,20 +53,29 @@ async def list_wallet_entries(
 async def get_wallet_statement(
     identity: Identity,
     state: State,
+    kind: Kind = None,
     from_: Annotated[datetime | None, QueryParameter(name="from")] = None,
     to: FromQuery[datetime | None] = None,
 ) -> Stream:
     """Return the wallet's ledger lines of a time as CSV with the running balance, oldest first; else all of them."""
-    begin = check_moment("from", from_) if from_ else EARLIEST
-    end = check_moment("to", to) if to else datetime.now(UTC)
-    if begin >= end:
-        raise InvalidField("from", "lies before `to`.")
-    lines = write_statement(cast("Sessions", state["sessions"]), identity.organization_id, begin=begin, end=end)
+    filters = _read_filters(kind, from_, to or datetime.now(UTC))
+    lines = write_statement(cast("Sessions", state["sessions"]), identity.organization_id, filters)
     return Stream(
         lines,
         media_type="text/csv; charset=utf-8",
-        headers={"content-disposition": f'attachment; filename="statement-{end:%Y-%m-%d}.csv"'},
+        headers={"content-disposition": f'attachment; filename="statement-{filters.end:%Y-%m-%d}.csv"'},
     )
+
+
+def _read_filters(kind: str | None, begin: datetime | None, end: datetime | None) -> LineFilters:
+    filters = LineFilters(
+        kind=kind,
+        begin=check_moment("from", begin) if begin else None,
+        end=check_moment("to", end) if end else None,
+    )
+    if filters.begin and filters.end and filters.begin >= filters.end:
+        raise InvalidField("from", "lies before `to`.")
+    return filters
 
 
 async def show_wallet(session: AsyncSession, organization_id: UUID) -> Wallet:

@@ -23,6 +23,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _REQUEST: ColumnElement[UUID | None] = case((Posting.kind == "charge", Posting.id), else_=Posting.reverses_id)
 
 
+class LineFilters(msgspec.Struct, frozen=True, kw_only=True):
+    """What lines are narrowed to; None means all. `begin` is included, `end` is not."""
+
+    kind: str | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     created_at: datetime
@@ -36,30 +44,46 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_lines(
-    session: AsyncSession, organization_id: UUID, *, before_sequence: int | None, limit: int
+    session: AsyncSession, organization_id: UUID, filters: LineFilters, *, before_sequence: int | None, limit: int
 ) -> Sequence[Line]:
     """Return the wallet's lines, newest first, one more than `limit`."""
-    conditions = [] if before_sequence is None else [Entry.sequence < before_sequence]
+    conditions = _narrow(organization_id, filters)
+    if before_sequence is not None:
+        conditions.append(Entry.sequence < before_sequence)
     return await _read(session, organization_id, conditions, order=Entry.sequence.desc(), limit=limit + 1)
 
 
-async def write_statement(
-    sessions: Sessions, organization_id: UUID, *, begin: datetime, end: datetime
-) -> AsyncGenerator[str]:
-    """Yield the lines with begin <= time < end as CSV, oldest first, a thousand at a time.
+async def write_statement(sessions: Sessions, organization_id: UUID, filters: LineFilters) -> AsyncGenerator[str]:
+    """Yield the lines as CSV, oldest first, a thousand at a time.
 
     Each thousand is read in a transaction of its own: lines never change, and their numbers have no gaps.
     """
     yield _row(COLUMNS)
     after = 0
     while True:
-        conditions = [Entry.sequence > after, Entry.created_at >= begin, Entry.created_at < end]
+        conditions = [*_narrow(organization_id, filters), Entry.sequence > after]
         async with sessions() as session:
             lines = await _read(session, organization_id, conditions, order=Entry.sequence, limit=LINES_AT_ONCE)
         yield "".join(_row(_cells(line)) for line in lines)
         if len(lines) < LINES_AT_ONCE:
             return
         after = lines[-1].sequence
+
+
+def _narrow(organization_id: UUID, filters: LineFilters) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if filters.kind == "charge":
+        conditions.append(Posting.kind == filters.kind)
+    elif filters.kind is not None:  # few beside many charges: found by an index of their own
+        others = select(Posting.id).where(
+            Posting.organization_id == organization_id, Posting.kind == filters.kind, Posting.kind != "charge"
+        )
+        conditions.append(Entry.posting_id.in_(others))
+    if filters.begin is not None:
+        conditions.append(Entry.created_at >= filters.begin)
+    if filters.end is not None:
+        conditions.append(Entry.created_at < filters.end)
+    return conditions
 
 
 async def _read(
