@@ -14,7 +14,7 @@ from operis_dashboard import runtime
 from operis_dashboard.places import app_root
 from operis_dashboard.session import Session
 from operis_dashboard.viewer import Viewer
-from tests.factories import PASSWORD, Account, sign_up
+from tests.factories import PASSWORD, Account, mint, sign_up
 from tests.running import ADMIN_EMAIL, ADMIN_PASSWORD, Api
 
 Page = TypeVar("Page", bound=Viewer)
@@ -126,3 +126,12 @@ async def run(handler: Any) -> list[Any]:
         return [event async for event in handler if event is not None]
     answer = cast("object", await handler) if isinstance(handler, Awaitable) else handler
     return [answer] if answer is not None else []
+
+
+async def say_hello(api: Api, account: Account) -> str:
+    """Make one call of 5 tokens in and 5 out: 0.000015 credits."""
+    openai = api.openai(await mint(account, name="laptop"))
+    answer = await openai.chat.completions.with_raw_response.create(
+        model="operis/echo", messages=[{"role": "user", "content": "Hello"}]
+    )
+    return answer.headers["x-operis-charge"]

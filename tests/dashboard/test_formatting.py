@@ -85,6 +85,18 @@ def test_a_charts_top_is_round_and_above_every_bar() -> None:
     assert share("0.5", "2") == 250
 
 
+def test_a_span_is_written_by_its_two_largest_units() -> None:
+    assert [ENGLISH.span(seconds) for seconds in (-1, 0, 59, 3600, 18_060, 90_061)] == [
+        "0 s",
+        "0 s",
+        "59 s",
+        "1 h",
+        "5 h 1 min",
+        "1 d 1 h",
+    ]
+    assert Writer("vi").span(18_000) == "5 giờ"
+
+
 def test_a_chart_has_a_bar_for_every_day() -> None:
     today = ENGLISH.today()
     buckets = [_bucket(today.isoformat(), "2"), _bucket((today - timedelta(days=2)).isoformat(), "0.000000001")]

@@ -24,19 +24,10 @@ from operis_dashboard.pages.playground import Playground
 from operis_dashboard.pages.requests import Requests
 from operis_dashboard.pages.settings import Settings
 from operis_dashboard.pages.wallet import WalletPage
-from tests.dashboard.conftest import Tab, run
+from tests.dashboard.conftest import Tab, run, say_hello
 from tests.factories import PASSWORD, Account, mint
 from tests.fakes.openai_upstream import ANOTHER_KEY, API_KEY, OpenAIUpstream
 from tests.running import Api
-
-
-async def say_hello(api: Api, account: Account) -> str:
-    """Make one call of 5 tokens in and 5 out: 0.000015 credits."""
-    openai = api.openai(await mint(account, name="laptop"))
-    answer = await openai.chat.completions.with_raw_response.create(
-        model="operis/echo", messages=[{"role": "user", "content": "Hello"}]
-    )
-    return answer.headers["x-operis-charge"]
 
 
 async def test_the_overview_shows_the_wallet_and_the_spend(signed_in: tuple[Tab, Account], api: Api) -> None:

@@ -173,6 +173,24 @@ async def test_signing_out_ends_the_session_everywhere(served: Served, browser: 
     assert (await browser.get("/wallet")).headers["location"] == "/login?next=/wallet"
 
 
+async def test_the_statement_is_a_file_for_its_owner_alone(
+    served: Served, browser: httpx.AsyncClient, api: Api
+) -> None:
+    path = "/_download/statement.csv"
+    answer = await browser.get(path)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    await sign_in(served, browser, await sign_up(api))
+    answer = await browser.get(path, params={"kind": "welcome"})
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"] == 'attachment; filename="statement.csv"'
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert answer.text.splitlines()[1].endswith("Welcome grant,,,1,1")
+    assert (await browser.get(path, params={"from": "yesterday"})).status_code == 422
+    turned = {"from": "2026-02-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}
+    assert (await browser.get(path, params=turned)).status_code == 422
+    assert (await browser.post(path)).status_code in {404, 405}
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", None])
 @pytest.mark.parametrize("route", ["/_auth/callback", "/_auth/logout", "/_auth/link-used"])
 async def test_the_cookie_routes_refuse_forms_of_other_sites(served: Served, route: str, origin: str | None) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from operis_dashboard import runtime
+from operis_dashboard.downloads import DOWNLOADS
 from operis_dashboard.mailed_links import LINK_PAGES, take_token
 from operis_dashboard.session import read_cookie
 from operis_dashboard.settings import Settings
@@ -77,6 +78,8 @@ def security_headers(settings: Settings) -> Iterable[tuple[str, str]]:
 
 
 def _caching(path: str, status: int) -> str:
+    if path.startswith(DOWNLOADS):
+        return "private, no-store"
     if status == 200 and path.startswith("/assets/"):
         return "public, max-age=31536000, immutable"  # their names carry a hash of what is in them
     if status == 200 and path.startswith("/fonts/"):

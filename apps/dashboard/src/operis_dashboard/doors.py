@@ -1,6 +1,6 @@
 """The HTTP side of signing in and out: the only routes that set or clear the session cookie.
 
-Each is a POST from one of our own pages: the Origin header has to name the dashboard.
+Each of those is a POST from one of our own pages: the Origin header has to name the dashboard.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from operis_client import OperisError
 from operis_dashboard import runtime
+from operis_dashboard.downloads import downloads
 from operis_dashboard.mailed_links import forget_tokens
 from operis_dashboard.session import SESSION_SECONDS_MAX
 
@@ -80,6 +81,7 @@ def doors() -> Starlette:
             Route("/_auth/logout", sign_out, methods=["POST"]),
             Route("/_auth/link-used", forget_link, methods=["POST"]),
             Route("/_auth/nojs", no_script, methods=["POST"]),
+            *downloads(),
             Route("/healthz", health, methods=["GET"]),
         ]
     )

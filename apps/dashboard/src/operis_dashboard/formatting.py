@@ -1,7 +1,7 @@
 """How amounts, counts and times are written. Short for reading, exact on hover; never a float near money."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,6 +11,8 @@ NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SMALL_DIGITS = 3
+_SPANS = (86_400, 3600, 60, 1)
+_SPAN_UNITS = {"en": ("d", "h", "min", "s"), "vi": ("ngày", "giờ", "phút", "giây")}
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,29 @@ class Writer:
             return f"{duration_ms} ms"
         return self._localized(f"{Decimal(duration_ms) / 1000:.2f}") + " s"
 
+    def span(self, seconds: int) -> str:
+        """Write a length of time by its two largest units."""
+        parts: list[str] = []
+        left = max(seconds, 0)
+        for length, unit in zip(_SPANS, _SPAN_UNITS[self.language], strict=True):
+            count, left = divmod(left, length)
+            if count or (length == 1 and not parts):
+                parts.append(f"{count} {unit}")
+        return " ".join(parts[:2])
+
     def today(self) -> date:
         return datetime.now(_zone(self.zone) or UTC).date()
 
     def midnight(self, day: date) -> datetime:
         """Return the instant at which a day begins for the reader."""
         return datetime(day.year, day.month, day.day, tzinfo=_zone(self.zone) or UTC)
+
+    def begin_of(self, day: str, *, after: bool = False) -> datetime | None:
+        """Return when a day like 2027-01-31 begins for the reader, or the day after it; None for no such day."""
+        try:
+            return self.midnight(date.fromisoformat(day) + timedelta(days=1 if after else 0))
+        except (ValueError, OverflowError):
+            return None
 
     def _day(self, at: date) -> str:
         return f"{at.day}/{at.month}" if self.language == "vi" else f"{_MONTHS[at.month - 1]} {at.day}"

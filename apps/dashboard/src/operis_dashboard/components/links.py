@@ -20,5 +20,10 @@ class PlainLink(BaseHTML):
     href: Var[str]
 
 
+def file_link(*children: Any, href: Any, class_name: Any) -> PlainLink:
+    """Lead to a file that the browser saves."""
+    return PlainLink.create(*children, href=href, class_name=class_name, custom_attrs={"download": ""})
+
+
 def place_link(*children: Any, href: str, class_name: str) -> PlainLink:
     return PlainLink.create(*children, href=href, class_name=class_name)

@@ -17,10 +17,10 @@ _METERS = (
     "image",
     "per_request",
 )
-_ACCOUNTS = ("wallet", "revenue", "platform_loss", "promotions", "adjustments", "refunds")
+_ACCOUNTS = ("wallet", "revenue", "platform_loss", "promotions", "adjustments", "expiry", "refunds")
 _LIMITS = ("budget", "budget_daily", "budget_weekly", "budget_monthly", "rpm", "tpm", "concurrency")
 _LIMIT_SCOPES = ("key", "member", "organization", "plan")
-_KINDS = ("welcome", "charge", "adjustment", "expiry", "free_window", "reversal", "refund")
+ENTRY_KINDS = ("welcome", "charge", "adjustment", "expiry", "free_window", "reversal", "refund")
 
 
 ROLES = ("admin", "billing", "developer", "viewer")
@@ -44,7 +44,7 @@ def account_name(account: rx.Var[str]) -> rx.Var[str]:
 
 
 def entry_kind(kind: rx.Var[str]) -> rx.Var[str]:
-    return rx.match(kind, *((code, t(f"entry.{code}")) for code in _KINDS), kind)
+    return rx.match(kind, *((code, t(f"entry.{code}")) for code in ENTRY_KINDS), kind)
 
 
 def limit_name(name: rx.Var[str]) -> rx.Var[str]:
