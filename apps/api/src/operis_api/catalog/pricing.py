@@ -7,6 +7,7 @@ whose prompt and answer keep to the bounds of its quote is never charged more th
 from bisect import bisect_right
 from datetime import datetime
 from fractions import Fraction
+from operator import mul
 from uuid import UUID
 
 import msgspec
@@ -159,7 +160,7 @@ def exact_quote(price: Price, usage: Meters, multiplier: Fraction = ONE) -> Quot
 
 
 def _total(rates: Meters, usage: Meters) -> int:
-    return sum(getattr(rates, meter) * getattr(usage, meter) for meter in METERS)
+    return sum(map(mul, msgspec.structs.astuple(rates), msgspec.structs.astuple(usage)))
 
 
 def _round_up(pico: int, multiplier: Fraction) -> int:

@@ -1,6 +1,7 @@
 """Calling upstreams over HTTP: bounds, addresses that may be called, and what a refusal of theirs means."""
 
 import asyncio
+import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -102,22 +103,22 @@ class HttpProtocol(ABC):
             "User-Agent": "operis",
         }
         try:
-            self._refuse_literal_address(base_url)
+            if not _is_literal_allowed(base_url, self._networks):
+                raise AddressRefused(f"{base_url} may not be called")
             return await self._http.request(
                 method, f"{base_url}{path}", data=body, headers=headers, allow_redirects=False, timeout=timeout
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise AttemptFailed(UpstreamFailed(), note=f"{type(error).__name__}: {error}") from error
 
-    def _refuse_literal_address(self, base_url: str) -> None:
-        """The resolver is not asked for a host that is an address already."""
-        host = urlsplit(base_url).hostname or ""
-        try:
-            allowed = is_allowed(host, self._networks)
-        except ValueError:
-            return
-        if not allowed:
-            raise AddressRefused(f"{host} may not be called")
+
+@functools.lru_cache(maxsize=1024)
+def _is_literal_allowed(base_url: str, networks: tuple[Network, ...]) -> bool:
+    """Judge a host that is an address: the resolver is not asked for one. Names are allowed here."""
+    try:
+        return is_allowed(urlsplit(base_url).hostname or "", networks)
+    except ValueError:
+        return True
 
 
 class HttpReply:

@@ -1,5 +1,6 @@
 """Reading OpenAI's chat request: only what quoting and forwarding need; every other field passes through untouched."""
 
+import functools
 import re
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -115,6 +116,7 @@ class ChatRequest(GatewayRequest):
         return texts_of(self.messages)
 
 
+@functools.lru_cache(maxsize=1024)
 def _limit_field(base_url: str) -> str:
     """OpenAI's own newer models know only max_completion_tokens; most compatible servers know only max_tokens."""
     host = urlsplit(base_url).hostname or ""
