@@ -129,9 +129,8 @@ async def test_a_deleted_organization_is_gone_for_its_members_and_its_keys(
     open_one = await shared.client.invite_member(shared.organization_id, email="late@example.com", role="viewer")
     await ada.client.delete_organization(shared.organization_id)
     for running in (api, second_api):
-        with pytest.raises(ApiError) as gone:
+        with refused(401, "invalid_api_key"):
             await running.client(secret).create_chat_completion(BODY)
-        assert gone.value.code in {"invalid_api_key", "suspended"}  # a process that knew the key learns it last
         with refused(404, "not_found"):
             await running.client(grace.client.token).get_organization(shared.organization_id)
     with refused(404, "not_found"):

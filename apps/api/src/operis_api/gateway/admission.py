@@ -101,6 +101,7 @@ class Admissions:
                 case "key_changed" | "key_revoked" | "key_expired" | "plan_changed":
                     caller = await self.authenticate(origin, fresh=True)
                 case "user_suspended" | "organization_suspended":
+                    await self.authenticate(origin, fresh=True)  # which says more of an organization that is gone
                     raise CallerSuspended("The user or the organization is suspended; ask the operator.")
                 case decision:
                     raise InvalidApiKey(f"The credential is not good any more ({decision.replace('_', ' ')}).")
