@@ -223,6 +223,30 @@ class SecondFactor(Base):
     created_at: Mapped[CreatedAt]
 
 
+class Passkey(Base):
+    """A WebAuthn credential of a user: its public half, and how often it says that it was used."""
+
+    __tablename__ = "passkeys"
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str] = mapped_column(String(80))
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    sign_count: Mapped[Count]
+    created_at: Mapped[CreatedAt]
+    last_used_at: Mapped[Moment | None]
+
+
+class PasskeyChallenge(Base):
+    """What a passkey is asked to sign, once; only its hash is stored. Without a user: whoever signs in by it."""
+
+    __tablename__ = "passkey_challenges"
+    challenge_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(16))
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    expires_at: Mapped[Moment] = mapped_column(index=True)
+
+
 class RecoveryCode(Base):
     __tablename__ = "recovery_codes"
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
