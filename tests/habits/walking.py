@@ -70,6 +70,8 @@ PUBLIC = {
     ("POST", "/api/v1/auth/address/confirm"),
     ("POST", "/api/v1/auth/address/undo"),
     ("POST", "/api/v1/auth/mfa/verify"),
+    ("POST", "/api/v1/auth/passkey/options"),
+    ("POST", "/api/v1/auth/passkey/verify"),
     ("GET", "/api/v1/dev/mail"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),

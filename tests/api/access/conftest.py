@@ -7,6 +7,7 @@ import pytest
 from operis_api.access.permissions import OPERATOR_ROLES, ORGANIZATION_ROLES
 from operis_client import AsyncOperis
 from tests.factories import Account, join, new_email, set_balance, share, sign_up
+from tests.fakes.authenticator import add_passkey, device_for
 from tests.running import Api
 
 
@@ -62,5 +63,6 @@ async def belongings(api: Api, admin: AsyncOperis, stranger: Account) -> dict[st
         "organization_id": stranger.organization_id,
         "user_id": stranger.user_id,
         "invitation_id": invited.invitation.id,
+        "passkey_id": (await add_passkey(stranger, device_for(api))).id,
         "session_id": (await stranger.client.list_sessions()).items[0].id,
     }

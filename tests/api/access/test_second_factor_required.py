@@ -22,6 +22,10 @@ LEADS_TO_IT = {
     "get_second_factor",
     "enrol_second_factor",
     "confirm_second_factor",
+    "begin_passkey_step_up",
+    "list_passkeys",
+    "begin_passkey",
+    "add_passkey",
 }
 
 

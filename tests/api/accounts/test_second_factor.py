@@ -69,7 +69,8 @@ async def test_signing_in_asks_for_a_code_once_it_is_on(api: Api, ada: Account) 
     assert len(set(codes)) == 10
     assert (await ada.client.get_second_factor()).recovery_codes_left == 10
     asked = await api.http.post(f"{api.base_url}/api/v1/auth/login", json={"email": ada.email, "password": PASSWORD})
-    assert set(asked.json()) == {"mfa_required", "mfa_token"}
+    assert set(asked.json()) == {"mfa_required", "mfa_token", "mfa_methods"}
+    assert asked.json()["mfa_methods"] == ["totp", "recovery_code"]
     tokens = await api.client().verify_second_factor(
         mfa_token=asked.json()["mfa_token"], code=code_of(enrolment.secret)
     )

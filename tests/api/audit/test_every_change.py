@@ -15,6 +15,8 @@ from operis_api.credentials.totp import STEP_SECONDS, code_at
 from operis_api.kit.ids import new_id
 from operis_client import AsyncOperis
 from tests.factories import PASSWORD, Account, join, mint, new_email, set_balance, share, sign_up, token_of
+from tests.fakes.authenticator import add_passkey as keep_passkey
+from tests.fakes.authenticator import device_for
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream
 from tests.habits.walking import OPERATIONS, Operation, name_of, send
 from tests.money.moving import give
@@ -23,6 +25,9 @@ from tests.running import Api
 
 NO_CHANGE = {
     "refresh": "the session stays the one it is",
+    "begin_passkey": "a challenge is nothing yet",
+    "begin_passkey_sign_in": "a challenge is nothing yet",
+    "begin_passkey_step_up": "a challenge is nothing yet",
     "test_upstream": "it asks the provider, and keeps nothing",
     "verify_ledger": "it reads the books; who asked is kept with the result",
 }
@@ -226,6 +231,34 @@ async def guarded(stage: Stage) -> tuple[Account, list[str]]:
 def code_of(shown: str) -> str:
     secret = base64.b32decode(shown + "=" * (-len(shown) % 8))
     return code_at(secret, int(time.time()) // STEP_SECONDS)
+
+
+@change
+async def add_passkey(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    credential = device_for(stage.api).create(await ada.client.begin_passkey())
+    return Change(ada.client.token, body={"name": "Phone", "credential": credential})
+
+
+@change
+async def name_passkey(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change(
+        ada.client.token, {"passkey_id": (await keep_passkey(ada, device_for(stage.api))).id}, {"name": "Old phone"}
+    )
+
+
+@change
+async def remove_passkey(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change(ada.client.token, {"passkey_id": (await keep_passkey(ada, device_for(stage.api))).id})
+
+
+@change
+async def finish_passkey_sign_in(stage: Stage) -> Change:
+    ada, device = await sign_up(stage.api), device_for(stage.api)
+    await keep_passkey(ada, device)
+    return Change(None, body={"credential": device.get(await stage.api.client().begin_passkey_sign_in())})
 
 
 @change

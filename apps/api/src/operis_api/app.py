@@ -22,6 +22,7 @@ from operis_api.accounts.registering import CLAIM_KEY
 from operis_api.admin import routes as admin
 from operis_api.catalog import routes as models
 from operis_api.catalog.offers import Catalog
+from operis_api.credentials.passkeys import party_of
 from operis_api.credentials.second_factors import Safe
 from operis_api.gateway import routes as gateway
 from operis_api.gateway.admission import Admissions
@@ -60,8 +61,8 @@ from operis_api.migrating import APP_ROLE
 from operis_api.organizations import routes as organizations
 from operis_api.organizations import team_routes
 from operis_api.settings import SettingError, Settings, read_settings
+from operis_api.signing_in import passkey_routes, second_factor_routes, session_routes
 from operis_api.signing_in import routes as signing_in
-from operis_api.signing_in import second_factor_routes, session_routes
 from operis_api.throttling.throttles import Throttles
 from operis_api.usage import routes as usage
 
@@ -78,6 +79,8 @@ api_router = Router(
         signing_in.router,
         session_routes.router,
         second_factor_routes.router,
+        passkey_routes.sign_in_router,
+        passkey_routes.router,
         mailbox.router,
         leaks.report_leaks,
         keys.router,
@@ -188,6 +191,7 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         outbox=Outbox(vault, settings.public_dashboard_url),
         throttles=throttles,
         safe=Safe(vault, settings.derive_key("recovery-codes")),
+        party=party_of(settings.public_dashboard_url),
         claim_key=settings.derive_key(CLAIM_KEY),
         peppers=peppers,
         catalog=catalog,

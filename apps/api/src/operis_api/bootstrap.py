@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from operis_api.accounts.registering import CLAIM_KEY, check_applicant, register_user, verify_user
 from operis_api.audit.recording import record_event
-from operis_api.credentials.second_factors import remove
+from operis_api.credentials.second_factors import remove_all
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import DomainError
 from operis_api.kit.ids import new_id
@@ -60,7 +60,7 @@ async def take_second_factor(settings: Settings, *, email: str) -> None:
     """Turn a user's second factor off and end their sessions; raises `SettingError` where there is none."""
     async with open_sessions(settings) as sessions, sessions.begin() as session:
         user = await session.scalar(select(User).where(User.email == email.strip()))
-        if user is None or not await remove(session, user.id):
+        if user is None or not await remove_all(session, user.id):
             raise SettingError(f"There is no second factor of {email}.")
         await end_all_sessions(session, user.id, "second_factor_removed")
         record_event(session, _operis(), action="second_factor.disable", target=("user", user.id))

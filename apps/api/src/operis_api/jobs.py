@@ -12,6 +12,7 @@ from operis_api.books.checking import ASKED_EVERY_SECONDS, EVERY_SECONDS, check_
 from operis_api.books.measuring import MEASURED_EVERY_SECONDS, measure_books
 from operis_api.catalog.offers import Catalog
 from operis_api.credentials.links import forget_links
+from operis_api.credentials.passkeys import forget_challenges
 from operis_api.gateway.idempotency import forget_old_calls
 from operis_api.gateway.sweeping import sweep_lapsed_holds
 from operis_api.gateway.upstreams.checking import CHECK_SECONDS, RECORD_SECONDS, check_upstreams, record_health
@@ -109,6 +110,7 @@ def list_people_jobs(
         await throttles.forget()
         async with sessions.begin() as session:
             await forget_links(session)
+            await forget_challenges(session)
 
     return [
         Job("send_mails", 1, send_outbox),

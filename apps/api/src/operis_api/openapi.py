@@ -28,6 +28,8 @@ PUBLIC = {
     "confirm_address",
     "undo_address",
     "verify_second_factor",
+    "begin_passkey_sign_in",
+    "finish_passkey_sign_in",
     "login",
     "refresh",
     "list_written_mails",

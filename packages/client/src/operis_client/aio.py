@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from operis_client import _transport as transport
 from operis_client.errors import UnreachableError, read_error
 from operis_client.models import (
+    AddedPasskey,
     Adjustment,
     AdminRequest,
     Alert,
@@ -36,6 +37,8 @@ from operis_client.models import (
     OrganizationView,
     Overview,
     Page,
+    PasskeyOptions,
+    PasskeyView,
     PlanMultiplier,
     PlanRow,
     PlatformInvitationRow,
@@ -173,11 +176,62 @@ class AsyncOperis:
             content=transport.body(mfa_token=mfa_token, code=code, device_token=device_token),
         )
 
-    async def step_up(self, *, password: str | None = None, code: str | None = None) -> None:
-        """Show once more who one is: a code where there is a second factor, else the password."""
-        await self._call(
-            "POST", "/api/v1/auth/step-up", type(None), content=transport.body(password=password, code=code)
+    async def begin_passkey_sign_in(self, *, mfa_token: str | None = None) -> PasskeyOptions:
+        """Return what `navigator.credentials.get` signs in by: alone, or after the password."""
+        return await self._call(
+            "POST", "/api/v1/auth/passkey/options", PasskeyOptions, content=transport.body(mfa_token=mfa_token)
         )
+
+    async def finish_passkey_sign_in(
+        self, *, credential: dict[str, object], mfa_token: str | None = None, device_token: str | None = None
+    ) -> Tokens:
+        return await self._call(
+            "POST",
+            "/api/v1/auth/passkey/verify",
+            Tokens,
+            content=transport.body(credential=credential, mfa_token=mfa_token, device_token=device_token),
+        )
+
+    async def step_up(
+        self,
+        *,
+        password: str | None = None,
+        code: str | None = None,
+        credential: dict[str, object] | None = None,
+    ) -> None:
+        """Show once more who one is: a code or a passkey where there is a second factor, else the password."""
+        await self._call(
+            "POST",
+            "/api/v1/auth/step-up",
+            type(None),
+            content=transport.body(password=password, code=code, credential=credential),
+        )
+
+    async def begin_passkey_step_up(self) -> PasskeyOptions:
+        return await self._call("POST", "/api/v1/auth/step-up/passkey", PasskeyOptions)
+
+    async def list_passkeys(self) -> list[PasskeyView]:
+        return await self._call("GET", "/api/v1/me/passkeys", list[PasskeyView])
+
+    async def begin_passkey(self) -> PasskeyOptions:
+        """Return what `navigator.credentials.create` makes a new passkey by."""
+        return await self._call("POST", "/api/v1/me/passkeys/options", PasskeyOptions)
+
+    async def add_passkey(self, *, name: str, credential: dict[str, object]) -> AddedPasskey:
+        return await self._call(
+            "POST",
+            "/api/v1/me/passkeys",
+            AddedPasskey,
+            content=transport.body(name=name, credential=credential),
+        )
+
+    async def name_passkey(self, passkey_id: str, *, name: str) -> PasskeyView:
+        return await self._call(
+            "PATCH", f"/api/v1/me/passkeys/{passkey_id}", PasskeyView, content=transport.body(name=name)
+        )
+
+    async def remove_passkey(self, passkey_id: str) -> None:
+        await self._call("DELETE", f"/api/v1/me/passkeys/{passkey_id}", type(None))
 
     async def refresh(self, *, refresh_token: str) -> Tokens:
         return await self._call(

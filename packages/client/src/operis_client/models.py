@@ -49,6 +49,7 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
     token_type: str = ""
     mfa_required: bool = False
     mfa_token: str = ""
+    mfa_methods: list[Literal["totp", "passkey", "recovery_code"]] = []
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -781,6 +782,25 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
 class SecondFactorView(msgspec.Struct, frozen=True, kw_only=True):
     enabled_at: datetime | None
     recovery_codes_left: int
+    passkeys: int
+
+
+class PasskeyOptions(msgspec.Struct, frozen=True, kw_only=True):
+    public_key: dict[str, object]
+    """For `navigator.credentials` of a browser, as JSON."""
+
+
+class PasskeyView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class AddedPasskey(msgspec.Struct, frozen=True, kw_only=True):
+    passkey: PasskeyView
+    recovery_codes: list[str]
+    """Shown this once, with the first second factor; empty otherwise."""
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,4 +8,4 @@ class SecondFactorRequired(DomainError):
 
     def __init__(self) -> None:
         path = "/api/v1/me/mfa/totp"
-        super().__init__(f"Enrol one first: POST {path}, then {path}/confirm.", enrol_at=path)
+        super().__init__(f"Enrol one first: POST {path}, then {path}/confirm; or a passkey.", enrol_at=path)

@@ -18,7 +18,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
-from sqlalchemy import exists, func, select, true
+from sqlalchemy import exists, func, or_, select, true
 
 from operis_api.access.errors import SecondFactorRequired
 from operis_api.access.permissions import OF_OPERATORS, allows
@@ -28,7 +28,7 @@ from operis_api.kit.origin import Origin, origin_of
 from operis_api.kit.sessions import Sessions
 from operis_api.kit.tokens import AccessToken, TokenSigner, Unauthenticated
 from operis_api.settings import Settings
-from operis_db.people import Membership, Organization, SecondFactor, Session, User
+from operis_db.people import Membership, Organization, Passkey, SecondFactor, Session, User
 
 AnyConnection = ASGIConnection[BaseRouteHandler, object, object, State]
 
@@ -125,7 +125,8 @@ def require_permission(connection: AnyConnection, handler: BaseRouteHandler) -> 
 
 def has_second_factor():  # noqa: ANN201  # a condition says its type itself
     """Select whether the query's user has a second factor that counts."""
-    return exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
+    authenticator = exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
+    return or_(authenticator, exists().where(Passkey.user_id == User.id))
 
 
 async def provide_identity(request: Request[SignedIn, object, State]) -> Identity:

@@ -14,7 +14,7 @@ from operis_api.accounts.errors import EmailTaken, RegistrationClosed
 from operis_api.credentials.errors import LinkRefused
 from operis_api.credentials.links import LIVES, make_link, use_link, void_links
 from operis_api.credentials.passwords import hash_password
-from operis_api.credentials.second_factors import remove
+from operis_api.credentials.second_factors import remove_all
 from operis_api.kit.ids import new_id
 from operis_api.kit.naming import clean_name
 from operis_api.ledger.postings import Movement, credit_wallet
@@ -124,7 +124,7 @@ async def take_over(session: AsyncSession, user: User, applicant: Applicant) -> 
         raise EmailTaken("Sign in, then accept the invitation.", field="email")
     user.name, user.password_hash, user.locale = applicant.name, applicant.password_hash, applicant.locale
     await end_all_sessions(session, user.id, "taken_over")
-    await remove(session, user.id)
+    await remove_all(session, user.id)
     await void_links(session, user.id, "reset_password", "confirm_address", "second_factor")
 
 

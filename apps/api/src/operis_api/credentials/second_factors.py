@@ -1,4 +1,7 @@
-"""A user's second factor: an authenticator's secret, sealed, and recovery codes, hashed. Each code works once."""
+"""A user's second factor: an authenticator, passkeys, or both, and recovery codes for when they are lost.
+
+The authenticator's secret is sealed, recovery codes are hashed. Each code works once.
+"""
 
 import hashlib
 import hmac
@@ -13,10 +16,12 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.credentials.errors import InvalidCode, SecondFactorEnabled, SecondFactorMissing
+from operis_api.credentials.passkeys import count_passkeys, remove_passkeys
 from operis_api.credentials.totp import find_step, make_secret
 from operis_api.kit.encryption import Vault
 from operis_db.people import RecoveryCode, SecondFactor
 
+Method = Literal["totp", "passkey", "recovery_code"]
 RECOVERY_CODES = 10
 _RECOVERY_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _RECOVERY_CHARACTERS = 10
@@ -63,10 +68,11 @@ async def check_code(
 ) -> Literal["authenticator", "recovery"]:
     """Use a code up, of either kind, and say which it was; raises `SecondFactorMissing` or `InvalidCode`."""
     found = await session.get(SecondFactor, user_id, with_for_update=True)
-    if found is None or found.confirmed_at is None:
+    confirmed = found is not None and found.confirmed_at is not None
+    if not confirmed and not await count_passkeys(session, user_id):
         raise SecondFactorMissing("There is no second factor.")
     plain = re.sub(r"[\s-]", "", code).lower()
-    if plain.isdigit() and len(plain) < _RECOVERY_CHARACTERS:
+    if found is not None and confirmed and plain.isdigit() and len(plain) < _RECOVERY_CHARACTERS:
         _use_step(safe, found, plain)
         return "authenticator"
     used = await session.execute(
@@ -94,17 +100,39 @@ async def replace_recovery_codes(session: AsyncSession, safe: Safe, user_id: UUI
 
 
 async def remove(session: AsyncSession, user_id: UUID) -> bool:
-    """Turn the second factor off; tells whether there was one."""
-    await session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    """Turn the authenticator off; tells whether there was one."""
     gone = await session.execute(
         delete(SecondFactor).where(SecondFactor.user_id == user_id).returning(SecondFactor.confirmed_at)
     )
     row = gone.first()
+    await drop_idle_codes(session, user_id)
     return row is not None and row.confirmed_at is not None
 
 
+async def remove_all(session: AsyncSession, user_id: UUID) -> bool:
+    """Take every second factor away; tells whether there was any."""
+    had_passkeys = await remove_passkeys(session, user_id)
+    return await remove(session, user_id) or had_passkeys
+
+
+async def drop_idle_codes(session: AsyncSession, user_id: UUID) -> None:
+    """Delete the recovery codes of a user who has nothing left to recover."""
+    if not await list_methods(session, user_id):
+        await session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+
+
+async def list_methods(session: AsyncSession, user_id: UUID) -> list[Method]:
+    """Return by what the user shows a second factor; none: there is none, and none is asked for."""
+    methods: list[Method] = []
+    if await read_confirmed_at(session, user_id) is not None:
+        methods.append("totp")
+    if await count_passkeys(session, user_id):
+        methods.append("passkey")
+    return [*methods, "recovery_code"] if methods else []
+
+
 async def read_confirmed_at(session: AsyncSession, user_id: UUID) -> datetime | None:
-    """Return since when the user has a second factor; None where there is none."""
+    """Return since when the user has an authenticator; None where there is none."""
     return await session.scalar(select(SecondFactor.confirmed_at).where(SecondFactor.user_id == user_id))
 
 

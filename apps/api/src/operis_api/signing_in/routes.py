@@ -2,7 +2,6 @@
 
 import contextlib
 from typing import cast
-from uuid import UUID
 
 import structlog
 from litestar import Router, post
@@ -12,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
 from operis_api.audit.recording import record_event
-from operis_api.credentials.errors import InvalidCode
+from operis_api.credentials.errors import InvalidCode, InvalidPasskey
 from operis_api.credentials.links import make_link, read_link, use_link
+from operis_api.credentials.passkeys import Party, check_passkey, use_challenge
 from operis_api.credentials.passwords import is_outdated, rehash
-from operis_api.credentials.second_factors import Safe, check_code, count_recovery_codes, read_confirmed_at
+from operis_api.credentials.second_factors import Safe, check_code, count_recovery_codes, list_methods
 from operis_api.kit.errors import InvalidField
 from operis_api.kit.origin import AnyRequest, Origin, origin_of
 from operis_api.kit.pacing import fill_step, read_clock
@@ -25,6 +25,7 @@ from operis_api.mail.notifying import notify
 from operis_api.mail.outbox import Outbox
 from operis_api.signing_in.devices import attempt_of, recognize_device
 from operis_api.signing_in.errors import InvalidCredentials, RefreshRefused
+from operis_api.signing_in.refusing import note_refusal
 from operis_api.signing_in.schemas import LoginBody, LogoutBody, MfaBody, RefreshBody, SignIn, StepUpBody
 from operis_api.signing_in.sessions import (
     Tokens,
@@ -61,7 +62,7 @@ async def login(request: AnyRequest, state: State, data: JSONBody[LoginBody]) ->
     try:
         user = await check_credentials(found, data.password)
     except InvalidCredentials:
-        await _note_refusal(sessions, origin, found, "session.refuse")
+        await note_refusal(sessions, origin, found, "session.refuse")
         await fill_step(began, REFUSAL_STEP_SECONDS)
         raise
     await throttles.forgive(*attempt.forgiven)
@@ -73,8 +74,10 @@ async def login(request: AnyRequest, state: State, data: JSONBody[LoginBody]) ->
         locked = await check_may_sign_in(session, user.id)
         if renewed and locked.password_hash == user.password_hash:
             locked.password_hash = renewed
-        if await read_confirmed_at(session, user.id) is not None:
-            return SignIn(mfa_required=True, mfa_token=await _ask_for_code(session, locked))
+        if methods := await list_methods(session, user.id):
+            return SignIn(
+                mfa_required=True, mfa_token=await _ask_for_second_factor(session, locked), mfa_methods=methods
+            )
         tokens = await start_session(
             session, _signer(state), _outbox(state), locked, device_id=device_id, origin=origin
         )
@@ -102,7 +105,7 @@ async def verify_second_factor(request: AnyRequest, state: State, data: JSONBody
             )
             record_event(session, origin, action="session.start", target=("user", user.id))
     except InvalidCode:
-        await _note_refusal(sessions, origin, user, "second_factor.refuse")
+        await note_refusal(sessions, origin, user, "second_factor.refuse")
         raise
     await _throttles(state).forgive(one)
     return tokens
@@ -110,27 +113,33 @@ async def verify_second_factor(request: AnyRequest, state: State, data: JSONBody
 
 @post("/step-up", opt={"permission": "own", "enrolling": True}, status_code=204, operation_id="step_up")
 async def show_again(identity: Identity, state: State, data: JSONBody[StepUpBody]) -> None:
-    """Show once more who one is, for what asks for a recent proof: a code where there is a second factor, else the
-    password.
+    """Show once more who one is, for what asks for a recent proof: a code or a passkey where there is a second
+    factor, else the password.
     """
     assert identity.session_id is not None, "no scope opens this to keys"
-    if data.password is None and data.code is None:
-        raise InvalidField("password", "send it, or a code where there is a second factor.")
+    if data.password is None and data.code is None and data.credential is None:
+        raise InvalidField("password", "send it, or a code or passkey where there is a second factor.")
     sessions, one = _sessions(state), Try(PROOF, str(identity.user_id))
     await _throttles(state).take(identity.origin.address, one)
     async with sessions() as session:
         user = await session.get_one(User, identity.user_id)
-        by_code = await read_confirmed_at(session, user.id) is not None
+        guarded = bool(await list_methods(session, user.id))
     try:
-        if not by_code:
+        challenge = None
+        if guarded and data.credential is not None:
+            challenge = await use_challenge(sessions, data.credential, purpose="step_up", user_id=user.id)
+        elif not guarded:
             await check_credentials(user, data.password or "")
         async with sessions.begin() as session:
-            if by_code:
+            if data.credential is not None and challenge is not None:
+                party = cast("Party", state["party"])
+                await check_passkey(session, party, user.id, data.credential, challenge=challenge, alone=False)
+            elif guarded:
                 await _use_code(session, state, user, data.code or "", identity.origin)
             await step_up(session, identity.session_id)
             record_event(session, identity.origin, action="session.step_up", target=("session", identity.session_id))
-    except (InvalidCode, InvalidCredentials):
-        await _note_refusal(sessions, identity.origin, user, "session.refuse_step_up")
+    except (InvalidCode, InvalidPasskey, InvalidCredentials):
+        await note_refusal(sessions, identity.origin, user, "session.refuse_step_up")
         raise
     await _throttles(state).forgive(one)
 
@@ -172,7 +181,7 @@ async def logout_all(identity: Identity, session: AsyncSession) -> None:
     record_event(session, identity.origin, action="session.end_all", target=("user", identity.user_id))
 
 
-async def _ask_for_code(session: AsyncSession, user: User) -> str:
+async def _ask_for_second_factor(session: AsyncSession, user: User) -> str:
     return await make_link(session, user_id=user.id, purpose="second_factor", address=user.email)
 
 
@@ -181,14 +190,6 @@ async def _use_code(session: AsyncSession, state: State, user: User, code: str, 
     if await check_code(session, cast("Safe", state["safe"]), user.id, code) == "recovery":
         left = await count_recovery_codes(session, user.id)
         notify(session, _outbox(state), user, "recovery_code_used", origin, left=str(left))
-
-
-async def _note_refusal(sessions: Sessions, origin: Origin, user: User | None, action: str) -> None:
-    """Write a failed proof into the log and the audit log; for nobody the same work is done."""
-    log.warning("sign_in_refused", action=action, address=origin.address, request_id=origin.request_id)
-    target: tuple[str, UUID | str] = ("user", user.id) if user else ("address", "unknown")
-    async with sessions.begin() as session:
-        record_event(session, origin, action=action, target=target)
 
 
 def _signed_in(tokens: Tokens) -> SignIn:

@@ -10,11 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from operis_api.access.identity import Identity
 from operis_api.audit.recording import record_event
 from operis_api.credentials.errors import SecondFactorMissing
+from operis_api.credentials.passkeys import count_passkeys
 from operis_api.credentials.second_factors import (
     Safe,
     confirm,
     count_recovery_codes,
     enrol,
+    list_methods,
     read_confirmed_at,
     remove,
     replace_recovery_codes,
@@ -36,6 +38,7 @@ async def show(identity: Identity, session: AsyncSession) -> SecondFactorView:
     return SecondFactorView(
         enabled_at=await read_confirmed_at(session, identity.user_id),
         recovery_codes_left=await count_recovery_codes(session, identity.user_id),
+        passkeys=await count_passkeys(session, identity.user_id),
     )
 
 
@@ -65,7 +68,7 @@ async def finish(identity: Identity, state: State, data: JSONBody[CodeBody]) -> 
 
 @delete("/totp", opt={"permission": "own"}, operation_id="remove_second_factor")
 async def turn_off(identity: Identity, state: State, session: AsyncSession) -> None:
-    """Turn the second factor off; asks for a recent proof of who one is."""
+    """Turn the authenticator off; asks for a recent proof of who one is."""
     await require_fresh(session, identity.session_id)
     if await remove(session, identity.user_id):
         await _tell(session, state, identity, "second_factor_disabled", "second_factor.disable")
@@ -75,7 +78,7 @@ async def turn_off(identity: Identity, state: State, session: AsyncSession) -> N
 async def replace(identity: Identity, state: State, session: AsyncSession) -> RecoveryCodes:
     """Make new recovery codes, shown this once; the old ones are void."""
     await require_fresh(session, identity.session_id)
-    if await read_confirmed_at(session, identity.user_id) is None:
+    if not await list_methods(session, identity.user_id):
         raise SecondFactorMissing("Turn it on first.")
     codes = await replace_recovery_codes(session, _safe(state), identity.user_id)
     await _tell(session, state, identity, "recovery_codes_replaced", "second_factor.replace_codes")
