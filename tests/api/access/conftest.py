@@ -63,6 +63,6 @@ async def belongings(api: Api, admin: AsyncOperis, stranger: Account) -> dict[st
         "organization_id": stranger.organization_id,
         "user_id": stranger.user_id,
         "invitation_id": invited.invitation.id,
-        "passkey_id": (await add_passkey(stranger, device_for(api))).id,
+        "passkey_id": (await add_passkey(await sign_up(api), device_for(api))).id,
         "session_id": (await stranger.client.list_sessions()).items[0].id,
     }
