@@ -1,5 +1,6 @@
 """What a superuser changes behind our back is found: a short run of the drill, and the chain's own ways to break."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -188,6 +189,16 @@ async def test_an_open_transaction_keeps_later_ones_out_of_the_chain_until_it_en
     await transaction.rollback()
     await early.close()
     assert await cut_blocks(sessions) == 1
+
+
+async def test_what_is_written_meanwhile_waits_for_the_next_block(books: Database, sessions: Sessions) -> None:
+    """Else a busy ledger would be cut into a block for each few calls."""
+    writing = asyncio.create_task(fill(books, sessions))
+    made = 0
+    while not writing.done():
+        made = max(made, await cut_blocks(sessions))
+    await writing
+    assert made == 1
 
 
 async def test_a_restored_database_goes_on_where_its_chain_ended(books: Database, sessions: Sessions) -> None:

@@ -42,7 +42,10 @@ EMPTY = Head(number=0, hash=GENESIS, high=0, cut_at=None)
 
 
 async def cut_blocks(sessions: Sessions) -> int:
-    """Seal what was written since the last block; returns how many blocks. Nothing new makes no block."""
+    """Seal what was written since the last block; returns how many blocks. Nothing new makes no block.
+
+    It stops at the first block that is not full: what is written meanwhile is for the next time.
+    """
     for cut in range(BLOCKS_AT_ONCE_MAX):
         async with sessions.begin() as session:
             if not await session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))):
@@ -57,6 +60,8 @@ async def cut_blocks(sessions: Sessions) -> int:
             postings=block.postings,
             records=block.records,
         )
+        if max(block.postings, block.records) < BLOCK_ROWS_MAX:
+            return cut + 1
     return BLOCKS_AT_ONCE_MAX
 
 
