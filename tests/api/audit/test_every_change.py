@@ -431,6 +431,29 @@ async def sign_out_user(stage: Stage) -> Change:
 
 
 @change
+async def remove_user_second_factor(stage: Stage) -> Change:
+    ada, _ = await guarded(stage)
+    return Change((await stage.api.admin()).token, {"user_id": ada.user_id}, {"reason": "A lost telephone"})
+
+
+@change
+async def suspend_organization(stage: Stage) -> Change:
+    grace = await sign_up(stage.api)
+    return Change(stage.admin.token, {"organization_id": grace.organization_id}, {"reason": "Abuse"})
+
+
+@change
+async def unsuspend_organization(stage: Stage) -> Change:
+    return await suspend_organization(stage)
+
+
+@change
+async def change_organization_plan(stage: Stage) -> Change:
+    plan = (await stage.admin.list_plans()).items[0]
+    return Change(stage.admin.token, stage.shared, {"plan_id": plan.id, "reason": "Grew"})
+
+
+@change
 async def adjust_wallet(stage: Stage) -> Change:
     return Change(stage.admin.token, stage.shared, {"amount": "1", "reason": "A gift"})
 

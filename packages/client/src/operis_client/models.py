@@ -406,7 +406,12 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     role: UserRole
     status: Literal["active", "suspended"]
+    suspended_until: datetime | None
+    """None of who is suspended: until an operator lifts it."""
+    suspended_reason: str | None
+    locale: Literal["en", "vi"]
     email_verified: bool
+    second_factor: bool
     organization_id: str
     organization_name: str
     available: str
@@ -415,6 +420,28 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     created_at: datetime
     last_seen_at: datetime | None
+
+
+class OrganizationRow(Limits, frozen=True, kw_only=True):
+    """An organization as operators see it."""
+
+    id: str
+    name: str
+    personal: bool
+    status: Literal["active", "suspended", "deleted"]
+    suspended_reason: str | None
+    plan_id: str
+    plan_name: str
+    owner_id: str
+    owner_email: str
+    members: int
+    keys: int
+    """Those that are not revoked."""
+    timezone: str
+    available: str
+    held: str
+    spent: str
+    created_at: datetime
 
 
 class GrantedRole(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,20 +1,24 @@
 """Users, the organizations that pay, who belongs to which, and their sign-in sessions."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
     String,
     Text,
+    case,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import CITEXT
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from operis_db.base import Base, Count, CreatedAt, Id, Moment, Nano, NewId
@@ -79,6 +83,10 @@ class User(Base):
     password_hash: Mapped[str] = mapped_column(Text)
     role: Mapped[str] = mapped_column(String(16), server_default=text("'user'"))
     status: Mapped[str] = mapped_column(String(16), server_default=text("'active'"))
+    """As it was set; what holds now is `standing`."""
+    suspended_until: Mapped[Moment | None]
+    """None: until somebody lifts it."""
+    suspended_reason: Mapped[str | None] = mapped_column(String(500))
     locale: Mapped[str] = mapped_column(String(8), server_default=text("'en'"))
     time_zone: Mapped[str] = mapped_column(String(64), server_default=text("'UTC'"))
     email_verified_at: Mapped[Moment | None]
@@ -88,6 +96,18 @@ class User(Base):
         CheckConstraint("role IN ('user', 'superadmin', 'support', 'finance', 'read-only')", name="role"),
         CheckConstraint("status IN ('active', 'suspended')", name="status"),
     )
+
+    @hybrid_property
+    def standing(self) -> str:
+        """Return `status`, but that a suspension ends by itself at its end."""
+        over = self.suspended_until is not None and self.suspended_until <= datetime.now(UTC)
+        return "active" if self.status == "suspended" and over else self.status
+
+    @standing.inplace.expression
+    @classmethod
+    def _standing(cls) -> ColumnElement[str]:
+        over = (cls.status == "suspended") & (cls.suspended_until <= func.now())
+        return case((over, "active"), else_=cls.status)
 
 
 class Organization(Limited, Base):
@@ -100,6 +120,7 @@ class Organization(Limited, Base):
     personal: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     """Made with its user, who never leaves it, hands it on or deletes it."""
     status: Mapped[str] = mapped_column(String(16), server_default=text("'active'"))
+    suspended_reason: Mapped[str | None] = mapped_column(String(500))
     timezone: Mapped[str] = mapped_column(String(64), server_default=text("'UTC'"))
     """In which its days, weeks and months begin; one that PostgreSQL knows."""
     created_at: Mapped[CreatedAt]

@@ -90,7 +90,7 @@ class IdentityMiddleware(AbstractAuthenticationMiddleware):
             row = (await session.execute(_signed_in(claims, _chosen_organization(connection)))).first()
         if row is None:
             raise Unauthenticated("The session has ended; sign in again.")
-        if row.status != "active":
+        if row.standing != "active":
             raise Unauthenticated("The account is suspended.")
         if row.organization_id is None:
             raise NotFound("There is no such organization, or you are not in it.")
@@ -185,7 +185,7 @@ def _signed_in(claims: AccessToken, chosen: UUID | None):  # noqa: ANN202  # a t
             User.id,
             User.email,
             User.role,
-            User.status,
+            User.standing,
             membership.c.organization_id,
             membership.c.organization_role,
             has_second_factor().label("has_second_factor"),

@@ -187,7 +187,7 @@ async def resend_verification(request: AnyRequest, state: State, data: JSONBody[
     await _take_mail(request, state, data.email)
     async with paced(MAIL_STEP_SECONDS), _sessions(state).begin() as session:
         user = await find_user(session, check_address(data.email))
-        if user is not None and user.email_verified_at is None and user.status == "active":
+        if user is not None and user.email_verified_at is None and user.standing == "active":
             await send_verification(session, _outbox(state), user)
             record_event(session, origin_of(request), action="user.resend_verification", target=("user", user.id))
 
@@ -198,7 +198,7 @@ async def forgot_password(request: AnyRequest, state: State, data: JSONBody[Addr
     await _take_mail(request, state, data.email)
     async with paced(MAIL_STEP_SECONDS), _sessions(state).begin() as session:
         user = await find_user(session, check_address(data.email))
-        if user is not None and user.status == "active":
+        if user is not None and user.standing == "active":
             await send_reset(session, _outbox(state), user)
             record_event(session, origin_of(request), action="password.forget", target=("user", user.id))
 
@@ -297,7 +297,7 @@ def _user(row: people.User) -> User:
         email_verified=row.email_verified_at is not None,
         name=row.name,
         role=cast("UserRole", row.role),
-        status=cast("Literal['active', 'suspended']", row.status),
+        status=cast("Literal['active', 'suspended']", row.standing),
         locale=cast("Literal['en', 'vi']", row.locale),
         time_zone=row.time_zone,
         created_at=row.created_at,

@@ -23,5 +23,9 @@ class LastSuperadmin(DomainError):
     status, code, title = 409, "last_superadmin", "The platform always has a superadmin."
 
 
+class OrganizationDeleted(DomainError):
+    status, code, title = 409, "organization_deleted", "The organization was deleted."
+
+
 class NotYourself(DomainError):
     status, code, title = 409, "not_yourself", "You cannot do this to your own account."

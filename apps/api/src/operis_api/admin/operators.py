@@ -1,22 +1,28 @@
-"""What operators do to accounts: who may act on whom, roles on the platform, and signing somebody out.
+"""What operators do to accounts: who may act on whom, roles on the platform, signing somebody out, lost second factors.
 
 Only a superadmin acts on another operator, and there is always a superadmin left who may sign in.
 """
 
+from typing import cast
 from uuid import UUID
 
 from litestar import Router, post, put
+from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
 from operis_api.admin.errors import LastSuperadmin, NotYourself
-from operis_api.admin.schemas import EndSessionsBody, GrantedRole, GrantRoleBody
+from operis_api.admin.schemas import EndSessionsBody, GrantedRole, GrantRoleBody, ReasonBody
 from operis_api.admin.wording import clean_reason
 from operis_api.audit.recording import record_event
+from operis_api.credentials.errors import SecondFactorMissing
+from operis_api.credentials.second_factors import remove
 from operis_api.kit.errors import Forbidden, NotFound
-from operis_api.signing_in.sessions import end_all_sessions
+from operis_api.mail.notifying import notify
+from operis_api.mail.outbox import Outbox
+from operis_api.signing_in.sessions import end_all_sessions, require_fresh
 from operis_db.people import User
 
 
@@ -59,6 +65,27 @@ async def sign_out(
     record_event(session, identity.origin, action="session.end_all", target=("user", user_id), reason=reason)
 
 
+@post(
+    "/users/{user_id:uuid}/second-factor/remove",
+    opt={"permission": "admin.users.edit"},
+    status_code=204,
+    operation_id="remove_user_second_factor",
+)
+async def remove_factor(
+    identity: Identity, state: State, session: AsyncSession, user_id: FromPath[UUID], data: JSONBody[ReasonBody]
+) -> None:
+    """Turn off the second factor of somebody who lost it, and tell them. Asks the operator for a recent proof."""
+    reason = clean_reason(data.reason)
+    await require_fresh(session, identity.session_id)
+    user = await lock_subject(session, identity, user_id)
+    if user_id == identity.user_id:
+        raise NotYourself("Turn your own off in your settings.")
+    if not await remove(session, user_id):
+        raise SecondFactorMissing("This user has none.")
+    notify(session, cast("Outbox", state["outbox"]), user, "second_factor_removed", identity.origin)
+    record_event(session, identity.origin, action="second_factor.remove", target=("user", user_id), reason=reason)
+
+
 async def lock_subject(session: AsyncSession, identity: Identity, user_id: UUID) -> User:
     """Return the user to act on, locked; raises `NotFound`, or `Forbidden` where that takes a superadmin.
 
@@ -87,4 +114,4 @@ async def refuse_last(session: AsyncSession) -> None:
         raise LastSuperadmin("Give somebody else that role first.")
 
 
-router = Router("/", route_handlers=[grant_role, sign_out])
+router = Router("/", route_handlers=[grant_role, sign_out, remove_factor])

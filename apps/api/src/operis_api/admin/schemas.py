@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from operis_api.accounts.schemas import UserRole
+from operis_api.accounts.schemas import Locale, UserRole
 from operis_api.ledger.schemas import Wallet
 from operis_api.limits.fields import Limits, LimitsBody
 from operis_api.usage.schemas import Request, UsageBucket
@@ -19,7 +19,11 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     role: UserRole
     status: Literal["active", "suspended"]
+    suspended_until: datetime | None
+    suspended_reason: str | None
+    locale: Locale
     email_verified: bool
+    second_factor: bool
     organization_id: UUID
     organization_name: str
     available: str
@@ -32,7 +36,10 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class UpdateUserBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     status: Literal["active", "suspended"] | UnsetType = UNSET
+    suspended_until: datetime | None = None
     email_verified: Literal[True] | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    locale: Locale | UnsetType = UNSET
     reason: str
 
 
@@ -44,6 +51,34 @@ class GrantRoleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class GrantedRole(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UUID
     role: UserRole
+
+
+class ReasonBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: str
+
+
+class OrganizationRow(Limits, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+    personal: bool
+    status: Literal["active", "suspended", "deleted"]
+    suspended_reason: str | None
+    plan_id: UUID
+    plan_name: str
+    owner_id: UUID
+    owner_email: str
+    members: int
+    keys: int
+    timezone: str
+    available: str
+    held: str
+    spent: str
+    created_at: datetime
+
+
+class ChangePlanBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    plan_id: UUID
+    reason: str
 
 
 class EndSessionsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """Users and their wallets, for operators."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal, cast
 from uuid import UUID
 
@@ -9,21 +9,24 @@ from litestar import Response, Router, get, patch, post
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET
-from sqlalchemy import func, or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
-from operis_api.accounts.registering import verify_user
-from operis_api.accounts.schemas import UserRole
+from operis_api.access.suspending import lift, suspend
+from operis_api.accounts.registering import clean_name, verify_user
+from operis_api.accounts.schemas import Locale, UserRole
 from operis_api.admin.errors import NotYourself
 from operis_api.admin.operators import lock_subject, refuse_last
 from operis_api.admin.schemas import AdjustBody, Adjustment, UpdateUserBody, UserRow
 from operis_api.admin.wording import clean_reason
+from operis_api.audit.recording import State as Facts
 from operis_api.audit.recording import record_event
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import InvalidField, NotFound
 from operis_api.kit.idempotency import IdempotencyKey, Replay, read_body
 from operis_api.kit.lists import After, Limit
+from operis_api.kit.moments import check_moment
 from operis_api.kit.money import format_nano, parse_nano
 from operis_api.kit.origin import AnyRequest
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
@@ -32,7 +35,7 @@ from operis_api.ledger.routes import show_wallet
 from operis_api.ledger.schemas import Wallet
 from operis_api.ledger.wallets import Balance, read_balances
 from operis_api.signing_in.sessions import end_all_sessions
-from operis_db.people import ApiKey, Organization, Session, Spending, User
+from operis_db.people import ApiKey, Organization, SecondFactor, Session, Spending, User
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -42,6 +45,7 @@ class _Row(msgspec.Struct, frozen=True):
     spent_nano: int
     keys: int
     last_seen_at: datetime | None
+    second_factor: bool
 
 
 @get("/users", opt={"permission": "admin.users.view"}, operation_id="list_users")
@@ -73,19 +77,29 @@ async def get_user(session: AsyncSession, user_id: FromPath[UUID]) -> UserRow:
 async def update_user(
     identity: Identity, state: State, session: AsyncSession, user_id: FromPath[UUID], data: JSONBody[UpdateUserBody]
 ) -> UserRow:
-    """Suspend or reactivate a user, or verify their address; from the answer on it is in force everywhere."""
+    """Suspend a user, for good or until a moment, lift that, correct name and language, or verify the address.
+
+    From the answer on it is in force everywhere.
+    """
     reason = clean_reason(data.reason)
-    if data.status is UNSET and data.email_verified is UNSET:
-        raise InvalidField("status", "send status or email_verified.")
+    if all(value is UNSET for value in (data.status, data.email_verified, data.name, data.locale)):
+        raise InvalidField("status", "send status, email_verified, name or locale.")
+    until = _check_end(data)
     user = await lock_subject(session, identity, user_id)
-    before = {"status": user.status, "email_verified": user.email_verified_at is not None}
+    before = _facts(user)
     if data.status is not UNSET:
         if user_id == identity.user_id:
             raise NotYourself("Ask another administrator to suspend you.")
-        user.status = data.status
         if data.status == "suspended":
+            suspend(user, reason=reason, until=until)
             await end_all_sessions(session, user_id, "suspended")
             await refuse_last(session)
+        else:
+            lift(user)
+    if data.name is not UNSET:
+        user.name = clean_name(data.name)
+    if data.locale is not UNSET:
+        user.locale = data.locale
     if data.email_verified is not UNSET:
         await verify_user(session, user, claim_key=cast("bytes", state["claim_key"]))
     record_event(
@@ -93,12 +107,33 @@ async def update_user(
         identity.origin,
         action="user.update",
         target=("user", user_id),
-        before=cast("dict[str, str | int | bool | None]", before),
-        after={"status": user.status, "email_verified": user.email_verified_at is not None},
+        before=before,
+        after=_facts(user),
         reason=reason,
     )
     await session.flush()
     return await _read_user(session, user_id)
+
+
+def _check_end(data: UpdateUserBody) -> datetime | None:
+    """Return when the suspension is to end; raises `InvalidField` where that is past, or nobody is suspended."""
+    if data.suspended_until is None:
+        return None
+    end = check_moment("suspended_until", data.suspended_until)
+    if data.status != "suspended" or end <= datetime.now(UTC):
+        raise InvalidField("suspended_until", "send a moment to come, together with status suspended.")
+    return end
+
+
+def _facts(user: User) -> Facts:
+    end = user.suspended_until
+    return {
+        "status": user.standing,
+        "suspended_until": None if end is None else end.isoformat(),
+        "email_verified": user.email_verified_at is not None,
+        "name": user.name,
+        "locale": user.locale,
+    }
 
 
 @get(
@@ -179,8 +214,9 @@ def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
         .scalar_subquery()
     )
     seen = select(func.max(Session.rotated_at)).where(Session.user_id == User.id).scalar_subquery()
+    factor = exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
     return (
-        select(User, Organization.id, Organization.name, spent, keys, seen)
+        select(User, Organization.id, Organization.name, spent, keys, seen, factor)
         .select_from(User)
         .join(Organization, (Organization.owner_id == User.id) & Organization.personal)
     )
@@ -188,13 +224,18 @@ def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
 
 def _user_row(row: _Row, balances: dict[UUID, Balance]) -> UserRow:
     user, balance = row.user, balances[row.organization_id]
+    suspended = user.standing == "suspended"
     return UserRow(
         id=user.id,
         email=user.email,
         name=user.name,
         role=cast("UserRole", user.role),
-        status=cast("Literal['active', 'suspended']", user.status),
+        status=cast("Literal['active', 'suspended']", user.standing),
+        suspended_until=user.suspended_until if suspended else None,
+        suspended_reason=user.suspended_reason if suspended else None,
+        locale=cast("Locale", user.locale),
         email_verified=user.email_verified_at is not None,
+        second_factor=row.second_factor,
         organization_id=row.organization_id,
         organization_name=row.organization_name,
         available=format_nano(balance.available_nano),

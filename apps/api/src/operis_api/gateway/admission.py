@@ -98,11 +98,11 @@ class Admissions:
                     raise _limited(quoted, placement)
                 case "catalog_changed":
                     await self._catalog.refresh()
-                case "key_changed" | "key_revoked" | "key_expired" | "plan_changed":
+                case "key_changed" | "key_revoked" | "key_expired" | "plan_changed" | "user_suspended":
                     caller = await self.authenticate(origin, fresh=True)
-                case "user_suspended" | "organization_suspended":
+                case "organization_suspended":
                     await self.authenticate(origin, fresh=True)  # which says more of an organization that is gone
-                    raise CallerSuspended("The user or the organization is suspended; ask the operator.")
+                    raise CallerSuspended("The organization is suspended; ask the operator.")
                 case decision:
                     raise InvalidApiKey(f"The credential is not good any more ({decision.replace('_', ' ')}).")
         raise Overloaded(retry_after_seconds=1)

@@ -20,6 +20,7 @@ from operis_api.access.errors import SecondFactorRequired
 from operis_api.access.identity import SignedIn, has_second_factor
 from operis_api.access.permissions import allows
 from operis_api.access.rights import Rights, allows_address, holds_scope
+from operis_api.access.suspending import lift_what_is_over
 from operis_api.keys.errors import AddressNotAllowed, InvalidApiKey, KeyDisabled, OwnerSuspended, ScopeRequired
 from operis_api.keys.minting import rights_of
 from operis_api.keys.secret import Peppers, is_well_formed
@@ -180,6 +181,8 @@ class KeyRing:
                 .where(KeySecret.secret_hash.in_(hashes))
             )
             found = (await session.execute(query)).tuples().first()
+            if found is not None and found[2] == "suspended" and await lift_what_is_over(session, found[0].user_id):
+                found = (await session.execute(query)).tuples().first()
             try:
                 caller = _judge(found, began_at)
             except (InvalidApiKey, KeyDisabled, OwnerSuspended):

@@ -89,7 +89,7 @@ def _members(organization_id: UUID):  # noqa: ANN202  # a typed SELECT says its 
         .scalar_subquery()
     )
     return (
-        select(Membership, User.email, User.name, User.status, keys)
+        select(Membership, User.email, User.name, User.standing, keys)
         .join(User, User.id == Membership.user_id)
         .where(Membership.organization_id == organization_id)
     )

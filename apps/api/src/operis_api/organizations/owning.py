@@ -50,7 +50,7 @@ async def hand_on(session: AsyncSession, organization_id: UUID, *, to: UUID) -> 
         raise InvalidField("user_id", "this is the owner already.")
     heir = await session.get(Membership, (organization_id, to), with_for_update=True)
     user = await session.get(User, to, with_for_update=_LOCK)
-    if heir is None or user is None or user.status != "active":
+    if heir is None or user is None or user.standing != "active":
         raise NotFound("There is no active member by that id.")
     await refuse_one_more(session, to)
     owner = await session.get_one(Membership, (organization_id, organization.owner_id), with_for_update=True)

@@ -47,7 +47,7 @@ async def list_all(
     """List the members with their roles, limits and how many keys they have here."""
     beyond = decode_cursor(after, UUID) if after else None
     rows = await list_members(session, organization_id, after=beyond, limit=limit)
-    return page(rows, limit=limit, position=lambda row: row.membership.user_id, item=_member)
+    return page(rows, limit=limit, position=lambda row: row.membership.user_id, item=show_member)
 
 
 @patch(
@@ -78,7 +78,7 @@ async def update(
         after=_facts(membership),
     )
     await session.flush()
-    return _member(await read_member(session, organization_id, user_id))
+    return show_member(await read_member(session, organization_id, user_id))
 
 
 @delete(
@@ -173,7 +173,7 @@ async def accept_one(identity: Identity, session: AsyncSession, data: JSONBody[A
         organization_id=membership.organization_id,
         after={"role": membership.role},
     )
-    return _member(await read_member(session, membership.organization_id, identity.user_id))
+    return show_member(await read_member(session, membership.organization_id, identity.user_id))
 
 
 def _record(session: AsyncSession, identity: Identity, action: str, invitation: Invitation, **after: str) -> None:
@@ -214,7 +214,7 @@ def _facts(membership: Membership) -> dict[str, str | int | bool | None]:
     return {"role": membership.role, **limit_facts(membership)}
 
 
-def _member(row: Member) -> MemberView:
+def show_member(row: Member) -> MemberView:
     membership = row.membership
     return MemberView(
         user_id=membership.user_id,

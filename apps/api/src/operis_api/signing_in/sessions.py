@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from operis_api.access.suspending import lift
 from operis_api.credentials.passwords import verify_password
 from operis_api.kit.ids import new_id
 from operis_api.kit.origin import Origin
@@ -57,8 +58,11 @@ async def check_credentials(user: User | None, password: str) -> User:
 async def check_may_sign_in(session: AsyncSession, user_id: UUID) -> User:
     """Return the locked user who has shown who they are; raises `UserSuspended` or `EmailUnverified`."""
     user = await session.get_one(User, user_id, with_for_update=True)
-    if user.status != "active":
-        raise UserSuspended("Ask the operator why.")
+    if user.standing != "active":
+        end = user.suspended_until
+        raise UserSuspended("Ask the operator why.", until=None if end is None else end.isoformat())
+    if user.status == "suspended":
+        lift(user)
     if user.email_verified_at is None:
         raise EmailUnverified("Verify the address first, or ask the operator to do it.")
     return user
