@@ -14,6 +14,8 @@ from tests.factories import PASSWORD, Account
 from tests.habits.walking import PRIVATE, Operation, name_of, read_refusal, send
 from tests.running import Api, environment
 
+CLOSED_READS: set[str] = set()
+"""What only the person themselves reads."""
 TYPES = ("refresh", "mfa", "impersonation", "key", "", "ACCESS", None)
 """Of tokens signed with the right key that are not access tokens."""
 
@@ -33,6 +35,8 @@ async def credentials(api: Api, stranger: Account) -> dict[str, str | None]:
         return jwt.encode(claims, with_key, algorithm=algorithm)
 
     assert genuine["iss"] == ISSUER
+    ended = await (await api.admin()).impersonate_user(stranger.user_id, reason="For a test")
+    await api.client(ended.token).end_impersonation()
     return {
         "none": None,
         "empty": "",
@@ -47,6 +51,7 @@ async def credentials(api: Api, stranger: Account) -> dict[str, str | None]:
         "for another audience": signed(aud="dashboard"),
         "without a session": signed(sid=None),
         "of another's session": signed(sub=str(UUID(int=7))),
+        "ended impersonation": ended.token,
         "signed with another key": signed(b"another key of the right length...."),
         "unsigned": signed("", algorithm="none"),
         "another algorithm": signed(key + key, algorithm="HS512"),
@@ -62,6 +67,34 @@ async def test_what_is_no_access_token_opens_no_route(
         assert answer.status_code == 401, (kind, answer.text)
         code = read_refusal(answer)
         assert (401, code) in operation.errors, (kind, code)
+
+
+@pytest.fixture(scope="session")
+async def impersonation(api: Api, stranger: Account) -> str:
+    return (await (await api.admin()).impersonate_user(stranger.user_id, reason="For a test")).token
+
+
+@pytest.mark.parametrize("operation", PRIVATE, ids=name_of)
+async def test_an_impersonation_opens_what_its_user_may_read_and_nothing_else(
+    api: Api, stranger: Account, impersonation: str, operation: Operation
+) -> None:
+    token = impersonation
+    if operation.name == "end_impersonation":
+        token = (await (await api.admin()).impersonate_user(stranger.user_id, reason="For a test")).token
+    own = {"organization_id": stranger.organization_id}
+    answer = await send(api, operation, token=token, values=own)
+    if operation.is_gateway:
+        assert (answer.status_code, read_refusal(answer)) == (401, "unauthenticated")
+    elif operation.name == "end_impersonation":
+        assert answer.status_code == 204, answer.text
+    elif operation.method != "GET" or operation.name in CLOSED_READS:
+        assert (answer.status_code, read_refusal(answer)) == (403, "impersonation_reads_only")
+        assert (403, "impersonation_reads_only") in operation.errors
+    elif operation.for_operators:
+        assert (answer.status_code, read_refusal(answer)) == (403, "forbidden")
+    else:
+        assert answer.status_code in {200, 404}, answer.text
+        assert (403, "impersonation_reads_only") not in operation.errors
 
 
 @pytest.mark.parametrize("operation", PRIVATE, ids=name_of)

@@ -437,6 +437,18 @@ async def remove_user_second_factor(stage: Stage) -> Change:
 
 
 @change
+async def impersonate_user(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change((await stage.api.admin()).token, {"user_id": ada.user_id}, {"reason": "Ticket 7"})
+
+
+@change
+async def end_impersonation(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change((await (await stage.api.admin()).impersonate_user(ada.user_id, reason="Ticket 7")).token)
+
+
+@change
 async def suspend_organization(stage: Stage) -> Change:
     grace = await sign_up(stage.api)
     return Change(stage.admin.token, {"organization_id": grace.organization_id}, {"reason": "Abuse"})

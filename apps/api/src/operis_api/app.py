@@ -61,7 +61,7 @@ from operis_api.migrating import APP_ROLE
 from operis_api.organizations import routes as organizations
 from operis_api.organizations import team_routes
 from operis_api.settings import SettingError, Settings, read_settings
-from operis_api.signing_in import passkey_routes, second_factor_routes, session_routes
+from operis_api.signing_in import impersonation_routes, passkey_routes, second_factor_routes, session_routes
 from operis_api.signing_in import routes as signing_in
 from operis_api.throttling.throttles import Throttles
 from operis_api.usage import routes as usage
@@ -78,6 +78,7 @@ api_router = Router(
         team_routes.accepting_router,
         signing_in.router,
         session_routes.router,
+        impersonation_routes.router,
         second_factor_routes.router,
         passkey_routes.sign_in_router,
         passkey_routes.router,

@@ -28,6 +28,7 @@ from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants, expir
 from operis_api.ledger.proof.chain import CUT_EVERY_SECONDS, cut_blocks
 from operis_api.mail.delivering import Delivery
 from operis_api.mail.sending import forget_mails, send_mails
+from operis_api.signing_in.impersonating import note_ended_impersonations
 from operis_api.throttling.throttles import Throttles
 from operis_db.records import IdempotentAnswer
 
@@ -114,6 +115,7 @@ def list_people_jobs(
 
     return [
         Job("send_mails", 1, send_outbox),
+        Job("note_ended_impersonations", 10, lambda: note_ended_impersonations(sessions)),
         Job("forget_what_is_over", 3600, forget_what_is_over),
     ]
 

@@ -77,14 +77,16 @@ def describe(app: Litestar) -> dict[str, object]:
     schemas["OpenAIError"] = _OPENAI_ERROR_SCHEMA
     schemas["AnthropicError"] = _ANTHROPIC_ERROR_SCHEMA
     permissions, scopes = _list_declared(app, "permission"), _list_declared(app, "scope") | _SCOPES_OF_CALLS
+    looked = _list_declared(app, "impersonated")
     for path, operations in paths.items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             if permission := permissions.get(cast("str", operation["operationId"])):
                 operation["x-permission"] = permission
             if scope := scopes.get(cast("str", operation["operationId"])):
                 operation["x-scope"] = scope
             _describe_optional_body(operation)
-            _describe_refusals(path, operation)
+            looks = looked.get(cast("str", operation["operationId"]), method == "get")
+            _describe_refusals(path, operation, changes=not looks)
     document["paths"] = dict(sorted(paths.items()))
     return document
 
@@ -99,7 +101,7 @@ def get_openapi(request: AnyRequest, state: State) -> Response[bytes]:
 
 
 def _list_declared(app: Litestar, name: str) -> dict[str, str]:
-    """Return what each operation declares by that name: its permission, or the scope that opens it to keys."""
+    """Return what each operation declares by that name: its permission, say, or the scope that opens it to keys."""
     handlers = (handler for route in app.routes if isinstance(route, HTTPRoute) for handler in route.route_handlers)
     return {str(handler.operation_id): cast("str", handler.opt[name]) for handler in handlers if name in handler.opt}
 
@@ -113,7 +115,7 @@ def _describe_optional_body(operation: dict[str, object]) -> None:
         cast("dict[str, object]", body)["required"] = False
 
 
-def _describe_refusals(path: str, operation: dict[str, object]) -> None:
+def _describe_refusals(path: str, operation: dict[str, object], *, changes: bool) -> None:
     """Name who may call, and what may be refused with which code; the framework's own guess at errors goes."""
     responses = cast("dict[str, object]", operation["responses"])
     for status in [status for status in responses if not status.startswith("2")]:
@@ -132,6 +134,7 @@ def _describe_refusals(path: str, operation: dict[str, object]) -> None:
         body="requestBody" in operation,
         signed_in=not gateway and not public,
         keyed=keyed,
+        changes=changes,
     )
 
 

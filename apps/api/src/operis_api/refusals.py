@@ -3,7 +3,7 @@
 The OpenAPI document lists them by operation; docs/errors.md says what to do about each.
 """
 
-from operis_api.access.errors import SecondFactorRequired
+from operis_api.access.errors import ImpersonationReadsOnly, SecondFactorRequired
 from operis_api.accounts import errors as accounts
 from operis_api.admin import errors as admin
 from operis_api.credentials import errors as credentials
@@ -207,6 +207,13 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "grant_role": (InvalidField, admin.NotYourself, admin.LastSuperadmin),
     "sign_out_user": (InvalidField,),
     "update_user": (InvalidField, admin.NotYourself, admin.LastSuperadmin),
+    "impersonate_user": (
+        InvalidField,
+        signing_in.OperatorNotImpersonated,
+        signing_in.UserSuspended,
+        signing_in.StepUpRequired,
+    ),
+    "end_impersonation": (),
     "remove_user_second_factor": (
         InvalidField,
         admin.NotYourself,
@@ -261,7 +268,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
 
 
 def list_refusals(
-    operation_id: str, *, parameters: bool, body: bool, signed_in: bool, keyed: bool
+    operation_id: str, *, parameters: bool, body: bool, signed_in: bool, keyed: bool, changes: bool
 ) -> dict[str, list[str]]:
     """Return the operation's codes by status; raises KeyError for an operation that is not listed here."""
     found = {(error.status, error.code) for error in (*_OWN[operation_id], *EVERYWHERE)}
@@ -273,6 +280,8 @@ def list_refusals(
         found |= {(error.status, error.code) for error in _KEY}
     if signed_in:  # and X-Organization-Id may be no id, or name an organization of others
         found |= {(error.status, error.code) for error in _SIGNED_IN}
+    if signed_in and changes:
+        found.add((ImpersonationReadsOnly.status, ImpersonationReadsOnly.code))
     return {
         str(status): sorted(code for its, code in found if its == status) for status in sorted({s for s, _ in found})
     }

@@ -57,6 +57,7 @@ from operis_client.models import (
     SentPlatformInvitation,
     SessionView,
     SignIn,
+    StartedImpersonation,
     Tokens,
     Upstream,
     UpstreamTest,
@@ -250,6 +251,10 @@ class AsyncOperis:
 
     async def logout_all(self) -> None:
         await self._call("POST", "/api/v1/auth/logout-all", type(None))
+
+    async def end_impersonation(self) -> None:
+        """End the impersonation whose token this client has."""
+        await self._call("POST", "/api/v1/auth/impersonation/end", type(None))
 
     # -- me
 
@@ -757,6 +762,15 @@ class AsyncOperis:
 
     async def revoke_platform_invitation(self, invitation_id: str) -> None:
         await self._call("DELETE", f"/api/v1/admin/invitations/{invitation_id}", type(None))
+
+    async def impersonate_user(self, user_id: str, *, reason: str) -> StartedImpersonation:
+        """Return a token that reads as the user for a quarter of an hour and changes nothing."""
+        return await self._call(
+            "POST",
+            f"/api/v1/admin/users/{user_id}/impersonate",
+            StartedImpersonation,
+            content=transport.body(reason=reason),
+        )
 
     async def remove_user_second_factor(self, user_id: str, *, reason: str) -> None:
         """Turn off the second factor of somebody who lost it; they are told by mail."""

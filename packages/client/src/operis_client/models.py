@@ -71,11 +71,20 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
     """The reader's role in it."""
 
 
+class ImpersonatedBy(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    email: str
+    name: str
+    expires_at: datetime
+
+
 class Me(msgspec.Struct, frozen=True, kw_only=True):
     user: User
     organization: Organization
     """The active one."""
     organizations: list[Organization]
+    impersonated_by: ImpersonatedBy | None = None
+    """The operator who reads as the user, and until when."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +153,7 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     actor_is_operator: bool
     as_user_id: str | None
     """Whom an operator acted as."""
+    as_user_email: str | None
     action: str
     target_type: str
     target_id: str
@@ -420,6 +430,13 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     created_at: datetime
     last_seen_at: datetime | None
+
+
+class StartedImpersonation(msgspec.Struct, frozen=True, kw_only=True):
+    user_id: str
+    token: str
+    """To be sent as an access token is."""
+    expires_at: datetime
 
 
 class OrganizationRow(Limits, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ from operis_client.models import (
     ModelRow,
     ModelUpstream,
     OpenHold,
+    OrganizationRow,
     OrganizationView,
     Overview,
     Page,
@@ -56,6 +57,7 @@ from operis_client.models import (
     SentPlatformInvitation,
     SessionView,
     SignIn,
+    StartedImpersonation,
     Tokens,
     Upstream,
     UpstreamTest,
@@ -249,6 +251,10 @@ class Operis:
 
     def logout_all(self) -> None:
         self._call("POST", "/api/v1/auth/logout-all", type(None))
+
+    def end_impersonation(self) -> None:
+        """End the impersonation whose token this client has."""
+        self._call("POST", "/api/v1/auth/impersonation/end", type(None))
 
     # -- me
 
@@ -700,14 +706,24 @@ class Operis:
         *,
         reason: str,
         status: str | UnsetType = UNSET,
+        suspended_until: datetime | None = None,
         email_verified: bool | UnsetType = UNSET,
+        name: str | UnsetType = UNSET,
+        locale: str | UnsetType = UNSET,
     ) -> UserRow:
-        """Suspend or reactivate a user, or verify their address; in force everywhere from the answer on."""
+        """Suspend a user (for good, or until a moment), reactivate, correct or verify them; in force everywhere."""
         return self._call(
             "PATCH",
             f"/api/v1/admin/users/{user_id}",
             UserRow,
-            content=transport.body(status=status, email_verified=email_verified, reason=reason),
+            content=transport.body(
+                status=status,
+                suspended_until=UNSET if suspended_until is None else suspended_until,
+                email_verified=email_verified,
+                name=name,
+                locale=locale,
+                reason=reason,
+            ),
         )
 
     def grant_role(self, user_id: str, *, role: str, reason: str) -> GrantedRole:
@@ -746,6 +762,89 @@ class Operis:
 
     def revoke_platform_invitation(self, invitation_id: str) -> None:
         self._call("DELETE", f"/api/v1/admin/invitations/{invitation_id}", type(None))
+
+    def impersonate_user(self, user_id: str, *, reason: str) -> StartedImpersonation:
+        """Return a token that reads as the user for a quarter of an hour and changes nothing."""
+        return self._call(
+            "POST",
+            f"/api/v1/admin/users/{user_id}/impersonate",
+            StartedImpersonation,
+            content=transport.body(reason=reason),
+        )
+
+    def remove_user_second_factor(self, user_id: str, *, reason: str) -> None:
+        """Turn off the second factor of somebody who lost it; they are told by mail."""
+        self._call(
+            "POST",
+            f"/api/v1/admin/users/{user_id}/second-factor/remove",
+            type(None),
+            content=transport.body(reason=reason),
+        )
+
+    def list_admin_organizations(
+        self,
+        *,
+        search: str | None = None,
+        status: str | None = None,
+        personal: bool | None = None,
+        plan_id: str | None = None,
+        member_id: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Page[OrganizationRow]:
+        return self._call(
+            "GET",
+            "/api/v1/admin/organizations",
+            Page[OrganizationRow],
+            params=transport.query(
+                search=search,
+                status=status,
+                personal=personal,
+                plan_id=plan_id,
+                member_id=member_id,
+                limit=limit,
+                after=after,
+            ),
+        )
+
+    def get_admin_organization(self, organization_id: str) -> OrganizationRow:
+        return self._call("GET", f"/api/v1/admin/organizations/{organization_id}", OrganizationRow)
+
+    def list_admin_members(
+        self, organization_id: str, *, limit: int | None = None, after: str | None = None
+    ) -> Page[MemberView]:
+        return self._call(
+            "GET",
+            f"/api/v1/admin/organizations/{organization_id}/members",
+            Page[MemberView],
+            params=transport.query(limit=limit, after=after),
+        )
+
+    def suspend_organization(self, organization_id: str, *, reason: str) -> OrganizationRow:
+        """Admit none of its calls from the answer on."""
+        return self._call(
+            "POST",
+            f"/api/v1/admin/organizations/{organization_id}/suspend",
+            OrganizationRow,
+            content=transport.body(reason=reason),
+        )
+
+    def unsuspend_organization(self, organization_id: str, *, reason: str) -> OrganizationRow:
+        return self._call(
+            "POST",
+            f"/api/v1/admin/organizations/{organization_id}/unsuspend",
+            OrganizationRow,
+            content=transport.body(reason=reason),
+        )
+
+    def change_organization_plan(self, organization_id: str, *, plan_id: str, reason: str) -> OrganizationRow:
+        """Move an organization to another plan; it binds the next call."""
+        return self._call(
+            "PUT",
+            f"/api/v1/admin/organizations/{organization_id}/plan",
+            OrganizationRow,
+            content=transport.body(plan_id=plan_id, reason=reason),
+        )
 
     def list_audit(
         self,

@@ -219,6 +219,23 @@ class Session(Base):
     revoked_reason: Mapped[str | None] = mapped_column(String(32))
 
 
+class Impersonation(Base):
+    """An operator who reads as somebody else, from one session of their own, until one of many things ends it."""
+
+    __tablename__ = "impersonations"
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    operator_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    session_id: Mapped[Id]
+    """The operator's."""
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[Moment]
+    ended_at: Mapped[Moment | None]
+    """When its end was noted; nothing of it works from the moment on that ends it."""
+
+    __table_args__ = (Index("ix_impersonations_open", "id", postgresql_where=text("ended_at IS NULL")),)
+
+
 class OneTimeLink(Base):
     """Leave to do one thing once, proven by a token that was mailed. Only the token's hash is stored."""
 

@@ -9,3 +9,7 @@ class SecondFactorRequired(DomainError):
     def __init__(self) -> None:
         path = "/api/v1/me/mfa/totp"
         super().__init__(f"Enrol one first: POST {path}, then {path}/confirm; or a passkey.", enrol_at=path)
+
+
+class ImpersonationReadsOnly(DomainError):
+    status, code, title = 403, "impersonation_reads_only", "Who acts as somebody else may only look."

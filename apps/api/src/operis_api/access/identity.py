@@ -9,6 +9,7 @@ Where operators need a second factor, one who has none gets no further than the 
 `opt={"enrolling": True}`.
 """
 
+from datetime import datetime
 from typing import Protocol, cast
 from uuid import UUID
 
@@ -18,19 +19,32 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.types import HTTPScope
 from sqlalchemy import exists, func, or_, select, true
 
-from operis_api.access.errors import SecondFactorRequired
+from operis_api.access.errors import ImpersonationReadsOnly, SecondFactorRequired
+from operis_api.access.impersonations import Operator, is_alive
 from operis_api.access.permissions import OF_OPERATORS, allows
 from operis_api.access.rights import Rights
 from operis_api.kit.errors import Forbidden, InvalidField, NotFound
 from operis_api.kit.origin import Origin, origin_of
 from operis_api.kit.sessions import Sessions
-from operis_api.kit.tokens import AccessToken, TokenSigner, Unauthenticated
+from operis_api.kit.tokens import AccessToken, ImpersonationToken, TokenSigner, Unauthenticated
 from operis_api.settings import Settings
-from operis_db.people import Membership, Organization, Passkey, SecondFactor, Session, User
+from operis_db.people import Impersonation, Membership, Organization, Passkey, SecondFactor, Session, User
 
+READS = {"GET", "HEAD"}
 AnyConnection = ASGIConnection[BaseRouteHandler, object, object, State]
+
+
+class Impersonator(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator who asks, while the user is whom they ask as."""
+
+    impersonation_id: UUID
+    operator_id: UUID
+    email: str
+    name: str
+    expires_at: datetime
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +52,8 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
 
     user_id: UUID
     session_id: UUID | None
-    """None: it is asked with a key."""
+    """None: it is asked with a key, or by an impersonator."""
+    impersonator: Impersonator | None = None
     key_id: UUID | None = None
     service: bool = False
     """Whether that is the organization's own key, which the user only made."""
@@ -85,7 +100,9 @@ class IdentityMiddleware(AbstractAuthenticationMiddleware):
             raise Unauthenticated("Send an access token as `Authorization: Bearer ...`.")
         if token.startswith("sk-"):
             return AuthenticationResult(user=await _open_to_key(connection, token), auth=None)
-        claims = cast("TokenSigner", connection.app.state["signer"]).read_access(token)
+        claims = cast("TokenSigner", connection.app.state["signer"]).read_bearer(token)
+        if isinstance(claims, ImpersonationToken):
+            return AuthenticationResult(user=await _impersonate(connection, claims), auth=claims)
         async with cast("Sessions", connection.app.state["sessions"])() as session:
             row = (await session.execute(_signed_in(claims, _chosen_organization(connection)))).first()
         if row is None:
@@ -133,7 +150,37 @@ async def provide_identity(request: Request[SignedIn, object, State]) -> Identit
     user = request.user
     actor_id = None if user.service else user.user_id
     origin = origin_of(cast("Request[object, object, State]", request), actor_id, user.key_id)
+    if user.impersonator is not None:
+        origin = msgspec.structs.replace(origin, actor_id=user.impersonator.operator_id, as_user_id=user.user_id)
     return Identity(**msgspec.structs.asdict(user), origin=origin)
+
+
+async def _impersonate(connection: AnyConnection, token: ImpersonationToken) -> SignedIn:
+    """Return the person as whom an operator may look, and do nothing but look."""
+    async with cast("Sessions", connection.app.state["sessions"])() as session:
+        row = (await session.execute(_impersonated(token, _chosen_organization(connection)))).first()
+    if row is None:
+        raise Unauthenticated("The impersonation has ended.")
+    if row.organization_id is None:
+        raise NotFound("There is no such organization, or the user is not in it.")
+    handler = connection.route_handler
+    if not handler.opt.get("impersonated", cast("HTTPScope", connection.scope)["method"] in READS):
+        raise ImpersonationReadsOnly("End the impersonation to act in your own name.")
+    return SignedIn(
+        user_id=row.id,
+        session_id=None,
+        impersonator=Impersonator(
+            impersonation_id=token.impersonation_id,
+            operator_id=token.operator_id,
+            email=row.operator_email,
+            name=row.operator_name,
+            expires_at=row.ends_at,
+        ),
+        email=row.email,
+        role=row.role,
+        organization_id=row.organization_id,
+        organization_role=row.organization_role,
+    )
 
 
 async def _open_to_key(connection: AnyConnection, credential: str) -> SignedIn:
@@ -170,16 +217,49 @@ def _chosen_organization(connection: AnyConnection) -> UUID | None:
         raise InvalidField("X-Organization-Id", "this is not an organization's id.") from None
 
 
-def _signed_in(claims: AccessToken, chosen: UUID | None):  # noqa: ANN202  # a typed SELECT says its type itself
-    """Select the live session's user with one membership: in the chosen organization, else in their personal one."""
+def _impersonated(token: ImpersonationToken, chosen: UUID | None):  # noqa: ANN202  # as below
+    """Select the person of a live impersonation, its operator, and one of the person's memberships."""
+    membership = _membership(chosen)
+    return (
+        select(
+            User.id,
+            User.email,
+            User.role,
+            Operator.email.label("operator_email"),
+            Operator.name.label("operator_name"),
+            Impersonation.expires_at.label("ends_at"),
+            membership.c.organization_id,
+            membership.c.organization_role,
+        )
+        .select_from(Impersonation)
+        .join(User, User.id == Impersonation.user_id)
+        .join(Operator, Operator.id == Impersonation.operator_id)
+        .join(Session, Session.id == Impersonation.session_id)
+        .outerjoin(membership, true())
+        .where(
+            Impersonation.id == token.impersonation_id,
+            Impersonation.operator_id == token.operator_id,
+            User.id == token.user_id,
+            is_alive(),
+        )
+    )
+
+
+def _membership(chosen: UUID | None):  # noqa: ANN202  # as below
+    """Select one membership of `User`: in the chosen organization, else in their personal one."""
     own = Organization.personal & (Organization.owner_id == User.id)
-    membership = (
+    return (
         select(Membership.organization_id, Membership.role.label("organization_role"))
         .join(Organization, Organization.id == Membership.organization_id)
         .where(Membership.user_id == User.id, own if chosen is None else Membership.organization_id == chosen)
         .limit(1)
         .lateral()
     )
+
+
+def _signed_in(claims: AccessToken, chosen: UUID | None):  # noqa: ANN202  # a typed SELECT says its type itself
+    """Select the live session's user with one membership."""
+    membership = _membership(chosen)
     return (
         select(
             User.id,

@@ -30,6 +30,7 @@ from operis_api.accounts.registering import (
 from operis_api.accounts.schemas import (
     AddressBody,
     ChangePasswordBody,
+    ImpersonatedBy,
     Me,
     Organization,
     RegisterBody,
@@ -287,7 +288,14 @@ async def _read_me(session: AsyncSession, identity: Identity) -> Me:
     )
     organizations = [Organization(id=row.id, name=row.name, role=row.role) for row in rows]
     active = next(found for found in organizations if found.id == identity.organization_id)
-    return Me(user=_user(user), organization=active, organizations=organizations)
+    by = identity.impersonator
+    return Me(
+        user=_user(user),
+        organization=active,
+        organizations=organizations,
+        impersonated_by=by
+        and ImpersonatedBy(id=by.operator_id, email=by.email, name=by.name, expires_at=by.expires_at),
+    )
 
 
 def _user(row: people.User) -> User:

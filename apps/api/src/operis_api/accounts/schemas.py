@@ -64,7 +64,16 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
     role: str
 
 
+class ImpersonatedBy(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    email: str
+    name: str
+    expires_at: datetime
+
+
 class Me(msgspec.Struct, frozen=True, kw_only=True):
     user: User
     organization: Organization
     organizations: list[Organization]
+    impersonated_by: ImpersonatedBy | None = None
+    """The operator who reads as the user, and until when."""

@@ -57,6 +57,13 @@ class ReasonBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: str
 
 
+class StartedImpersonation(msgspec.Struct, frozen=True, kw_only=True):
+    user_id: UUID
+    token: str
+    """Shown this once; sent as an access token is."""
+    expires_at: datetime
+
+
 class OrganizationRow(Limits, frozen=True, kw_only=True):
     id: UUID
     name: str

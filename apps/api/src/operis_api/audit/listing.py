@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from operis_api.audit.recording import SealedOrigin, SealedState, State, persons_of
 from operis_api.audit.sealing import PersonKeys
@@ -15,6 +16,7 @@ from operis_api.kit.encryption import Vault
 from operis_db.people import User
 from operis_db.records import AuditEvent
 
+_AsUser = aliased(User)
 Sealed = TypeVar("Sealed", SealedOrigin, SealedState)
 
 
@@ -39,6 +41,7 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     actor_email: str | None
     actor_is_operator: bool
     as_user_id: UUID | None
+    as_user_email: str | None
     action: str
     target_type: str
     target_id: str
@@ -55,8 +58,9 @@ async def list_events(
 ) -> Sequence[AuditRow]:
     """Return what fits all of the filters, newest first, one more than `limit`."""
     query = (
-        select(AuditEvent, User.email, User.role)
+        select(AuditEvent, User.email, User.role, _AsUser.email)
         .outerjoin(User, User.id == AuditEvent.actor_id)
+        .outerjoin(_AsUser, _AsUser.id == AuditEvent.as_user_id)
         .where(*_conditions(filters))
         .order_by(AuditEvent.id.desc())
         .limit(limit + 1)
@@ -65,9 +69,9 @@ async def list_events(
         query = query.where(AuditEvent.id < before)
     rows = [row.tuple() for row in await session.execute(query)]
     keys = await PersonKeys(cast("Vault", session.info["vault"])).read(
-        session, list({person for row, _, _ in rows for person in _persons(row)})
+        session, list({person for row, _, _, _ in rows for person in _persons(row)})
     )
-    return [_open(row, email, role, keys) for row, email, role in rows]
+    return [_open(row, email, role, as_email, keys) for row, email, role, as_email in rows]
 
 
 def _conditions(filters: EventFilters):  # noqa: ANN202  # conditions say their types themselves
@@ -88,7 +92,9 @@ def _conditions(filters: EventFilters):  # noqa: ANN202  # conditions say their 
     return found
 
 
-def _open(row: AuditEvent, email: str | None, role: str | None, keys: dict[UUID, Vault]) -> AuditRow:
+def _open(
+    row: AuditEvent, email: str | None, role: str | None, as_email: str | None, keys: dict[UUID, Vault]
+) -> AuditRow:
     keeper, subject = _persons(row)
     origin = _unseal(row.origin_sealed, keys.get(keeper), f"audit/{row.id}/origin", SealedOrigin(None, None))
     state = _unseal(row.state_sealed, keys.get(subject), f"audit/{row.id}/state", SealedState({}, {}))
@@ -100,6 +106,7 @@ def _open(row: AuditEvent, email: str | None, role: str | None, keys: dict[UUID,
         actor_email=email,
         actor_is_operator=role not in {None, "user"},
         as_user_id=row.as_user_id,
+        as_user_email=as_email,
         action=row.action,
         target_type=row.target_type,
         target_id=row.target_id,

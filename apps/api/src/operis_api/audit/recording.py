@@ -104,6 +104,7 @@ def _row(session: Session, keys: PersonKeys, noted: _Noted) -> AuditEvent:
         organization_id=noted["organization_id"],
         actor_id=origin.actor_id,
         key_id=origin.key_id,
+        as_user_id=origin.as_user_id,
         action=noted["action"],
         target_type=target[0],
         target_id=str(target[1]),

@@ -19,6 +19,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     key_id: UUID | None = None
     """The API key it is asked with."""
+    as_user_id: UUID | None = None
+    """Whom an operator acts as."""
 
 
 def origin_of(request: AnyRequest, actor_id: UUID | None = None, key_id: UUID | None = None) -> Origin:

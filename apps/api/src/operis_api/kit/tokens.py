@@ -28,28 +28,38 @@ class AccessToken(msgspec.Struct, frozen=True):
     session_id: UUID
 
 
+class ImpersonationToken(msgspec.Struct, frozen=True):
+    """Names both: the operator, and as whom they read."""
+
+    impersonation_id: UUID
+    operator_id: UUID
+    user_id: UUID
+
+
 class TokenSigner:
-    """Issues and reads access and refresh tokens with two derived keys."""
+    """Issues and reads access, impersonation and refresh tokens with two derived keys."""
 
     def __init__(self, access_key: bytes, refresh_key: bytes) -> None:
         self._access_key = access_key
         self._refresh_key = refresh_key
 
     def issue_access(self, token: AccessToken) -> str:
-        now = datetime.now(UTC)
-        claims = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": str(token.user_id),
-            "sid": str(token.session_id),
-            "typ": "access",
-            "iat": now,
-            "exp": now + timedelta(seconds=ACCESS_SECONDS),
-        }
-        return jwt.encode(claims, self._access_key, algorithm=ALGORITHM)
+        ends_at = datetime.now(UTC) + timedelta(seconds=ACCESS_SECONDS)
+        return self._sign("access", ends_at, sub=str(token.user_id), sid=str(token.session_id))
+
+    def issue_impersonation(self, token: ImpersonationToken, *, ends_at: datetime) -> str:
+        act = {"sub": str(token.operator_id)}  # RFC 8693, section 4.1: who acts, apart from as whom
+        return self._sign("impersonation", ends_at, sub=str(token.user_id), act=act, imp=str(token.impersonation_id))
 
     def read_access(self, text: str) -> AccessToken:
         """Return whom an access token is for, or raise `Unauthenticated`; its session may have ended."""
+        token = self.read_bearer(text)
+        if not isinstance(token, AccessToken):
+            raise Unauthenticated("This token is not an access token.")
+        return token
+
+    def read_bearer(self, text: str) -> AccessToken | ImpersonationToken:
+        """Return what an access or an impersonation token says, or raise `Unauthenticated`."""
         try:
             claims = cast(
                 "dict[str, object]",
@@ -59,16 +69,26 @@ class TokenSigner:
                     algorithms=[ALGORITHM],
                     issuer=ISSUER,
                     audience=AUDIENCE,
-                    options={"require": ["iss", "aud", "sub", "sid", "typ", "exp"]},
+                    options={"require": ["iss", "aud", "sub", "typ", "exp"]},
                 ),
             )
-            if claims["typ"] != "access":
-                raise Unauthenticated("This token is not an access token.")
-            return AccessToken(user_id=UUID(str(claims["sub"])), session_id=UUID(str(claims["sid"])))
+            if claims["typ"] == "access":
+                return AccessToken(user_id=UUID(str(claims["sub"])), session_id=UUID(str(claims["sid"])))
+            if claims["typ"] == "impersonation":
+                return ImpersonationToken(
+                    impersonation_id=UUID(str(claims["imp"])),
+                    operator_id=UUID(str(cast("dict[str, object]", claims["act"])["sub"])),
+                    user_id=UUID(str(claims["sub"])),
+                )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The access token has expired; refresh it.") from None
-        except (jwt.InvalidTokenError, ValueError):
+        except (jwt.InvalidTokenError, ValueError, KeyError, TypeError):
             raise Unauthenticated("The access token is not valid.") from None
+        raise Unauthenticated("This token is not an access token.")
+
+    def _sign(self, kind: str, ends_at: datetime, **claims: object) -> str:
+        common = {"iss": ISSUER, "aud": AUDIENCE, "typ": kind, "iat": datetime.now(UTC), "exp": ends_at}
+        return jwt.encode({**common, **claims}, self._access_key, algorithm=ALGORITHM)
 
     def issue_refresh(self, session_id: UUID, generation: int) -> str:
         """Return the session's refresh token of that number: always the same text, which only this key can make."""

@@ -15,6 +15,10 @@ class UserSuspended(DomainError):
     status, code, title = 403, "suspended", "The account is suspended."
 
 
+class OperatorNotImpersonated(DomainError):
+    status, code, title = 409, "operator_not_impersonated", "Nobody acts as an operator but themselves."
+
+
 class RefreshRefused(DomainError):
     status, code, title = 401, "invalid_refresh_token", "The session has ended; sign in again."
 
