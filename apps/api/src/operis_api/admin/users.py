@@ -9,12 +9,12 @@ from litestar import Response, Router, get, patch, post
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from operis_api.access.identity import Identity
+from operis_api.access.identity import Identity, has_second_factor
 from operis_api.access.suspending import lift, suspend
-from operis_api.accounts.registering import clean_name, verify_user
+from operis_api.accounts.registering import verify_user
 from operis_api.accounts.schemas import Locale, UserRole
 from operis_api.admin.errors import NotYourself
 from operis_api.admin.operators import lock_subject, refuse_last
@@ -28,6 +28,7 @@ from operis_api.kit.idempotency import IdempotencyKey, Replay, read_body
 from operis_api.kit.lists import After, Limit
 from operis_api.kit.moments import check_moment
 from operis_api.kit.money import format_nano, parse_nano
+from operis_api.kit.naming import clean_name
 from operis_api.kit.origin import AnyRequest
 from operis_api.kit.paging import LIMIT_DEFAULT, Page, decode_cursor, page
 from operis_api.ledger.corrections import adjust_wallet
@@ -35,7 +36,7 @@ from operis_api.ledger.routes import show_wallet
 from operis_api.ledger.schemas import Wallet
 from operis_api.ledger.wallets import Balance, read_balances
 from operis_api.signing_in.sessions import end_all_sessions
-from operis_db.people import ApiKey, Organization, SecondFactor, Session, Spending, User
+from operis_db.people import ApiKey, Organization, Session, Spending, User
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -214,9 +215,8 @@ def _rows():  # noqa: ANN202  # a typed SELECT says its type itself
         .scalar_subquery()
     )
     seen = select(func.max(Session.rotated_at)).where(Session.user_id == User.id).scalar_subquery()
-    factor = exists().where(SecondFactor.user_id == User.id, SecondFactor.confirmed_at.is_not(None))
     return (
-        select(User, Organization.id, Organization.name, spent, keys, seen, factor)
+        select(User, Organization.id, Organization.name, spent, keys, seen, has_second_factor())
         .select_from(User)
         .join(Organization, (Organization.owner_id == User.id) & Organization.personal)
     )

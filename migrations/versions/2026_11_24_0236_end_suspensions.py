@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "2026_11_24_0225"
-down_revision = "2026_11_24_0017"
+revision = "2026_11_24_0236"
+down_revision = "2026_11_24_0235"
 branch_labels = None
 depends_on = None
 
