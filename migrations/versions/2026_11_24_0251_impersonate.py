@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "2026_11_24_0240"
-down_revision = "2026_11_24_0236"
+revision = "2026_11_24_0251"
+down_revision = "2026_11_24_0250"
 branch_labels = None
 depends_on = None
 
