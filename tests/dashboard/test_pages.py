@@ -22,7 +22,6 @@ from operis_dashboard.pages.models import Models
 from operis_dashboard.pages.overview import Overview
 from operis_dashboard.pages.playground import Playground
 from operis_dashboard.pages.requests import Requests
-from operis_dashboard.pages.settings import Settings
 from operis_dashboard.pages.wallet import WalletPage
 from tests.dashboard.conftest import Tab, run, say_hello
 from tests.factories import PASSWORD, Account, mint
@@ -306,14 +305,6 @@ async def test_pages_speak_vietnamese_to_those_who_read_it(signed_in: tuple[Tab,
     tab, _ = signed_in
     wallet = await tab.page(WalletPage, "/wallet", language="vi-VN,vi;q=0.9")
     assert (wallet.language, wallet.available.text) == ("vi", "1,00")
-
-
-async def test_a_name_is_changed(signed_in: tuple[Tab, Account]) -> None:
-    tab, account = signed_in
-    settings = await tab.page(Settings, "/settings")
-    await run(settings.save({"name": "Ada King"}))
-    assert settings.name == "Ada King"
-    assert (await account.client.get_me()).user.name == "Ada King"
 
 
 async def test_an_administrator_credits_a_user_once_however_often_they_click(

@@ -34,6 +34,8 @@ SESSION = Session(
     organization_id="1",
     organizations=(),
     admin=False,
+    permissions=(),
+    time_zone="UTC",
     signed_in_at=time.time(),
 )
 

@@ -2,8 +2,13 @@
 
 import re
 import secrets
+import time
 
+import httpx
 from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import Product
+from tests.reading_mail import link_in
 
 PASSWORD = "a quiet password"
 
@@ -38,3 +43,14 @@ def sign_out(page: Page) -> None:
     page.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert re.search(r"/login$", page.url)
+
+
+def mailed_link(product: Product, address: str, subject: str) -> str:
+    """Return the link of the newest such mail in the mailbox of development."""
+    for _ in range(150):
+        mails = httpx.get(f"{product.api_url}/api/v1/dev/mail", trust_env=False).json()["items"]
+        found = next((mail for mail in mails if (mail["to"], mail["subject"]) == (address, subject)), None)
+        if found:
+            return re.sub(r"^https?://[^/]+", product.dashboard_url, link_in(found["text"]))
+        time.sleep(0.1)
+    raise AssertionError(f"no mail {subject!r} came to {address}")

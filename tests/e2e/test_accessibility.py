@@ -27,7 +27,18 @@ VISITORS_PAGES = (
     "/invitation?token=op-in-none",
     "/no-such-page",
 )
-CUSTOMER_PAGES = ("/", "/keys", "/requests", "/wallet", "/models", "/playground", "/team", "/settings")
+CUSTOMER_PAGES = (
+    "/",
+    "/keys",
+    "/requests",
+    "/wallet",
+    "/models",
+    "/playground",
+    "/team",
+    "/settings",
+    "/settings/security",
+    "/settings/sessions",
+)
 OPERATOR_PAGES = (
     "/admin",
     "/admin/users",
@@ -63,7 +74,9 @@ def test_dialogs_and_sheets(open_tab: OpenTab) -> None:
     sign_in(page, ADMIN_EMAIL, ADMIN_PASSWORD)
     for path, opener in (
         ("/keys", "Create key"),
-        ("/settings", "Sign out everywhere"),
+        ("/settings", "Change address"),
+        ("/settings/security", "Set up"),
+        ("/settings/sessions", "Sign out everywhere"),
         ("/team", "New organization"),
         ("/admin/users", ADMIN_EMAIL),
         ("/admin/upstreams", "Add upstream"),

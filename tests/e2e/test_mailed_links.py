@@ -1,16 +1,11 @@
 """Following the links that were mailed, in a browser: to the end, back, and once more."""
 
-import re
-import time
-
-import httpx
 import pytest
 from playwright.sync_api import expect
 
 from operis_client import Operis
 from tests.e2e.conftest import OpenTab, Product
-from tests.e2e.people import PASSWORD, sign_in, sign_out, sign_up
-from tests.reading_mail import link_in
+from tests.e2e.people import PASSWORD, mailed_link, sign_in, sign_out, sign_up
 
 pytestmark = pytest.mark.browser
 
@@ -72,14 +67,3 @@ def test_somebody_invited_signs_up_and_joins(open_tab: OpenTab, product: Product
     expect(page.get_by_text("You are a member now.")).to_be_visible()
     page.goto("/invitation")
     expect(page.get_by_role("heading", name="There is no invitation here")).to_be_visible()
-
-
-def mailed_link(product: Product, address: str, subject: str) -> str:
-    """Return the link of the newest such mail in the mailbox of development."""
-    for _ in range(150):
-        mails = httpx.get(f"{product.api_url}/api/v1/dev/mail", trust_env=False).json()["items"]
-        found = next((mail for mail in mails if (mail["to"], mail["subject"]) == (address, subject)), None)
-        if found:
-            return re.sub(r"^https?://[^/]+", product.dashboard_url, link_in(found["text"]))
-        time.sleep(0.1)
-    raise AssertionError(f"no mail {subject!r} came to {address}")

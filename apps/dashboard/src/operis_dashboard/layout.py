@@ -155,7 +155,7 @@ def _navigation(route: str) -> rx.Component:
                 rx.el.span(Viewer.organization, class_name="truncate text-sm font-medium text-foreground"),
                 rx.el.span(Viewer.email, class_name="truncate text-xs text-muted-foreground"),
                 href="/settings",
-                aria_current="page" if route == "/settings" else "false",
+                aria_current="page" if route.startswith("/settings") else "false",
                 class_name="flex min-w-0 flex-1 flex-col rounded-md px-2 py-1 hover:bg-muted " + theme.FOCUS,
             ),
             plain_form(

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from weakref import WeakValueDictionary
 
@@ -18,8 +19,18 @@ from operis_dashboard.settings import Settings, read_session_key, read_settings
 _TOKEN_SECONDS_LEFT_MIN = 30
 """An access token with less time left is refreshed before it is used."""
 
-client_address: ContextVar[str] = ContextVar("client_address", default="")
-"""The browser's address, told to the API so that its throttles see people rather than this process."""
+
+@dataclass(frozen=True)
+class Browser:
+    """Told to the API, so that its throttles and lists of sessions see people rather than this process."""
+
+    address: str = ""
+    agent: str = ""
+
+
+_NO_BROWSER = Browser()
+browser: ContextVar[Browser] = ContextVar("browser", default=_NO_BROWSER)
+"""The one that the call under way is for."""
 
 
 class SignedOutError(Exception):
@@ -66,9 +77,10 @@ _locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 _http: list[httpx.AsyncClient] = []
 
 
-async def _tell_client_address(request: httpx.Request) -> None:
-    if address := client_address.get():
-        request.headers["x-forwarded-for"] = address
+async def _tell_browser(request: httpx.Request) -> None:
+    for name, value in (("x-forwarded-for", browser.get().address), ("user-agent", browser.get().agent)):
+        if told := "".join(sign for sign in value if " " <= sign <= "~"):
+            request.headers[name] = told
 
 
 def http() -> httpx.AsyncClient:
@@ -78,7 +90,7 @@ def http() -> httpx.AsyncClient:
             httpx.AsyncClient(
                 timeout=httpx.Timeout(30.0, connect=5.0),
                 limits=httpx.Limits(max_connections=200, max_keepalive_connections=50),
-                event_hooks={"request": [_tell_client_address]},
+                event_hooks={"request": [_tell_browser]},
                 trust_env=False,  # the API is ours: never through a proxy meant for the internet
             )
         )
@@ -165,6 +177,8 @@ async def _begin(tokens: Tokens) -> Session:
         organization_id="",
         organizations=(),
         admin=False,
+        permissions=(),
+        time_zone="",
         signed_in_at=now,
         device_token=tokens.device_token,
     )
@@ -189,6 +203,8 @@ def _with_person(session: Session, me: Me) -> Session:
         organization_id=me.organization.id,
         organizations=tuple(Place(found.id, found.name, found.role) for found in me.organizations),
         admin=me.user.role != "user",
+        permissions=tuple(me.permissions),
+        time_zone=me.user.time_zone,
     )
 
 

@@ -44,7 +44,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """The one at work in: every call names it."""
     organizations: tuple[Place, ...]
     admin: bool
-    """As of sign-in, for what is shown. What is allowed, the API decides on every call."""
+    permissions: tuple[str, ...]
+    """For what is shown, as of the last refresh. What is allowed, the API decides on every call."""
+    time_zone: str
+    """The zone that the user chose; UTC: none."""
     signed_in_at: float
     device_token: str = ""
     """Until the browser has it: it tells the API, at the next sign-in, that the device is known."""

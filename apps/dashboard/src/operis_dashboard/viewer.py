@@ -25,6 +25,8 @@ class Viewer(rx.State):
     organization_id: str = ""
     organizations: list[Place] = []
     admin: bool = False
+    permissions: list[str] = []
+    """What buttons are shown for; the API judges every call."""
     api_url: str = ""
     registration: str = "open"
     snippet: str = "curl"
@@ -68,7 +70,7 @@ class Viewer(rx.State):
         headers = self.router.headers
         facts = {
             "language": _language(headers.cookie, headers.accept_language),
-            "_zone": Writer.known_zone(read_cookie(headers.cookie, "operis_zone")),
+            "_zone": Writer.known_zone(_chosen_zone(session) or read_cookie(headers.cookie, "operis_zone")),
             "api_url": runtime.settings().public_api_url,
             "registration": runtime.settings().registration,
             "name": session.name or session.email if session else "",
@@ -77,6 +79,7 @@ class Viewer(rx.State):
             "organization_id": session.organization_id if session else "",
             "organizations": list(session.organizations) if session else [],
             "admin": bool(session and session.admin),
+            "permissions": list(session.permissions) if session else [],
         }
         for name, value in facts.items():
             if getattr(self, name) != value:  # an assignment is sent to the browser, changed or not
@@ -104,7 +107,7 @@ class Viewer(rx.State):
         A token the API no longer takes is renewed once. Raises OperisError, and SignedOutError when the
         session is over.
         """
-        runtime.client_address.set(self.router.session.client_ip)
+        self._tell_browser()
         try:
             return await call(await runtime.connect(self._session_id()))
         except ApiError as error:
@@ -118,6 +121,10 @@ class Viewer(rx.State):
             if error.code == "unauthenticated":
                 raise runtime.SignedOutError from error
             raise
+
+    def _tell_browser(self) -> None:
+        """Let the calls that follow be known as this browser's."""
+        runtime.browser.set(runtime.Browser(self.router.session.client_ip, self.router.headers.user_agent))
 
     async def _refuse_lost_organization(self) -> None:
         """Raise `OrganizationLostError` if the user is no longer where they were at work."""
@@ -134,7 +141,7 @@ class Viewer(rx.State):
 
     async def _ask_as_visitor(self, call: Callable[[AsyncOperis], Awaitable[Answer]]) -> Answer:
         """Call the API as nobody: for signing up and in, and for what mailed links do. Raises OperisError."""
-        runtime.client_address.set(self.router.session.client_ip)
+        self._tell_browser()
         return await call(runtime.anonymous())
 
     def _explain(self, error: OperisError) -> str:
@@ -154,3 +161,7 @@ def _language(cookies: str | None, accepted: str | None) -> str:
         return chosen
     preferred = (accepted or "").split(",")[0].strip().lower()
     return "vi" if preferred.startswith("vi") else "en"
+
+
+def _chosen_zone(session: Session | None) -> str:
+    return session.time_zone if session and session.time_zone != "UTC" else ""

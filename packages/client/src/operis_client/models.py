@@ -83,6 +83,8 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     organization: Organization
     """The active one."""
     organizations: list[Organization]
+    permissions: list[str]
+    """What the user may do: in the active one, and as an operator."""
     impersonated_by: ImpersonatedBy | None = None
     """The operator who reads as the user, and until when."""
 

@@ -67,6 +67,12 @@ ORGANIZATION_ROLES = ("owner", "admin", "billing", "developer", "viewer")
 OPERATOR_ROLES = ("superadmin", "support", "finance", "read-only")
 
 
+def permissions_of(*, organization_role: str, operator_role: str) -> list[str]:
+    """Return what these roles may do, in the order of the tables."""
+    held = ((OF_ORGANIZATIONS, organization_role), (OF_OPERATORS, operator_role))
+    return [permission for table, role in held for permission, roles in table.items() if role in roles]
+
+
 def allows(permission: str | None, *, organization_role: str, operator_role: str) -> bool:
     """Tell whether these roles have the permission; nobody has one that is not in the table."""
     if permission == OWN:

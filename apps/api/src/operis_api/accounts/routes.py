@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Literal, cast
 
+import msgspec
 from litestar import Router, get, patch, post
 from litestar.datastructures import State
 from litestar.params import JSONBody
@@ -11,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
+from operis_api.access.permissions import permissions_of
 from operis_api.accounts.addresses import check_domain
 from operis_api.accounts.errors import EmailTaken
 from operis_api.accounts.inviting import check_invited, use_invitation
@@ -140,7 +142,7 @@ async def _register_invited(request: AnyRequest, state: State, data: RegisterBod
             shared = await session.get_one(people.Organization, joined.organization_id)
             organizations.append(Organization(id=shared.id, name=shared.name, role=joined.role))
         await session.flush()
-        return Me(user=_user(user), organization=own, organizations=organizations)
+        return _me(user, own, organizations)
 
 
 async def _personal(session: AsyncSession, user: people.User) -> people.Organization:
@@ -156,7 +158,7 @@ async def _check_applicant(state: State, data: RegisterBody) -> Applicant:
 
 def _welcome(user: people.User, organization: people.Organization) -> Me:
     own = Organization(id=organization.id, name=organization.name, role="owner")
-    return Me(user=_user(user), organization=own, organizations=[own])
+    return _me(user, own, [own])
 
 
 def _pretend(applicant: Applicant) -> Me:
@@ -289,12 +291,22 @@ async def _read_me(session: AsyncSession, identity: Identity) -> Me:
     organizations = [Organization(id=row.id, name=row.name, role=row.role) for row in rows]
     active = next(found for found in organizations if found.id == identity.organization_id)
     by = identity.impersonator
+    me = _me(user, active, organizations)
+    if by is None:
+        return me
+    return msgspec.structs.replace(
+        me,
+        permissions=[permission for permission in me.permissions if permission.endswith(".view")],
+        impersonated_by=ImpersonatedBy(id=by.operator_id, email=by.email, name=by.name, expires_at=by.expires_at),
+    )
+
+
+def _me(user: people.User, active: Organization, organizations: list[Organization]) -> Me:
     return Me(
         user=_user(user),
         organization=active,
         organizations=organizations,
-        impersonated_by=by
-        and ImpersonatedBy(id=by.operator_id, email=by.email, name=by.name, expires_at=by.expires_at),
+        permissions=permissions_of(organization_role=active.role, operator_role=user.role),
     )
 
 

@@ -75,5 +75,7 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     user: User
     organization: Organization
     organizations: list[Organization]
+    permissions: list[str]
+    """What the user may do: in the active organization, and as an operator."""
     impersonated_by: ImpersonatedBy | None = None
     """The operator who reads as the user, and until when."""

@@ -15,6 +15,8 @@ _QUIET = _BADGE + "bg-muted text-muted-foreground"
 _STATUSES = {
     "active": _GOOD,
     "open": _GOOD,
+    "verified": _GOOD,
+    "unverified": _CARE,
     "completed": _GOOD,
     "enabled": _GOOD,
     "well": _GOOD,

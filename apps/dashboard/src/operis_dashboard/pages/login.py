@@ -46,7 +46,7 @@ class Login(Viewer):
         yield
         email, password = read_field(form, "email"), read_field(form, "password")
         try:
-            runtime.client_address.set(self.router.session.client_ip)
+            self._tell_browser()
             yield enter(await runtime.open_session(email, password, device_token=self._device()), next_path(self))
         except runtime.SecondFactorAskedError as asked:
             self.busy, self.code_asked, self._mfa_token = False, True, asked.mfa_token
@@ -60,7 +60,7 @@ class Login(Viewer):
         self.busy, self.failure = True, ""
         yield
         try:
-            runtime.client_address.set(self.router.session.client_ip)
+            self._tell_browser()
             code = read_field(form, "code").strip()
             yield enter(
                 await runtime.finish_session(self._mfa_token, code, device_token=self._device()), next_path(self)

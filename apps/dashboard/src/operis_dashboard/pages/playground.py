@@ -179,7 +179,7 @@ class Playground(Viewer):
 
         The session is asked for again every second: a sign-out in another tab ends the answer here.
         """
-        runtime.client_address.set(self.router.session.client_ip)
+        self._tell_browser()
         api = await runtime.connect(self._session_id())
         text, cut, flushed, checked = "", False, time.monotonic(), time.monotonic()
         async with api.stream_chat_completion(body) as payloads:

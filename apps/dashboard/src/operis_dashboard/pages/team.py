@@ -37,7 +37,6 @@ class Team(Viewer):
     failure: str = ""
     personal: bool = True
     role: str = ""
-    permissions: list[str] = []
     rows: list[MemberRow] = []
     next: str = ""
     after: str = ""
@@ -217,7 +216,7 @@ class Team(Viewer):
         except OperisError as error:
             self.failure = self._explain(error)
             return
-        self.personal, self.role, self.permissions = organization.personal, organization.role, organization.permissions
+        self.personal, self.role = organization.personal, organization.role
         self.rows = [write_member(row, self._writer, self.email, self._say("keys.unlimited")) for row in found.items]
         self._limits = {row.user_id: write_member_limits(row) for row in found.items}
         self.next = found.next or ""
