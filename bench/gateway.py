@@ -16,6 +16,14 @@ from tests.running import free_port, make_database, run_api
 from operis_db.embedded import EmbeddedPostgres
 
 CONNECTIONS = 32
+STAGES = {
+    "refused": "server, routing",
+    "unreadable": "authenticate, decode",
+    "unaffordable": "quote, admit (refused)",
+    "echoed": "hold, meter, settle",
+    "whole": "upstream",
+}
+"""Calls that go further and further: what each costs more than the one before is that stage's."""
 
 
 class Sample(msgspec.Struct):
@@ -43,6 +51,8 @@ async def main(postgres: EmbeddedPostgres, seconds: int) -> list[str]:
         )
         await admin.create_model(id="bench/model", upstream_id=provider.id, upstream_model="m")
         await admin.create_price(model_id="bench/model", input="0.01", output="0.01")
+        await admin.create_model(id="bench/dear", upstream_id=provider.id, upstream_model="m")
+        await admin.create_price(model_id="bench/dear", input="1000000", output="1000000")
         account = await sign_up(api)
         await admin.adjust_wallet(account.organization_id, amount="1000", reason="bench")
         key = await mint(account)
@@ -54,6 +64,8 @@ async def main(postgres: EmbeddedPostgres, seconds: int) -> list[str]:
             ours = await measure(postgres, port, kind, pid, seconds=seconds, key=key)
             again = await measure(postgres, relay[0], kind, relay[1], seconds=seconds)
             report(kind, bare if bare.cpu_ms < again.cpu_ms else again, ours)
+        rungs = {kind: await measure(postgres, port, kind, pid, seconds=seconds, key=key) for kind in STAGES}
+        report_stages(rungs)
         for kind in ("whole", "stream"):
             direct = await load(upstream, kind, seconds=seconds, connections=1, rate=20)
             paced = await load(port, kind, seconds=seconds, connections=1, rate=20, key=key)
@@ -70,6 +82,18 @@ def report(kind: str, bare: Sample, ours: Sample) -> None:
         f"PostgreSQL   p50 {ours.p50:6.2f}   p99 {ours.p99:6.2f} ms   failures {ours.failures}"
     )
     print(f"  ratio        CPU {total / bare.cpu_ms:5.2f} times the relay's; {ours.rate / bare.rate:4.2f} of its rate")
+
+
+def report_stages(rungs: dict[str, Sample]) -> None:
+    print("stages of a call, each from a load of calls that end there; CPU in ms: API, PostgreSQL")
+    api = postgres = 0.0
+    for kind, stage in STAGES.items():
+        sample = rungs[kind]
+        more, more_postgres = sample.cpu_ms - api, sample.postgres_cpu_ms - postgres
+        print(
+            f"  {stage:<24}{more:7.3f} {more_postgres:7.3f}   in all {sample.cpu_ms:6.3f} {sample.postgres_cpu_ms:6.3f}"
+        )
+        api, postgres = sample.cpu_ms, sample.postgres_cpu_ms
 
 
 def report_latency(kind: str, direct: Sample, ours: Sample) -> None:

@@ -1,4 +1,4 @@
-"""Load from a process of its own: `python -m bench.load PORT CONNECTIONS SECONDS stream|whole [CALLS_A_SECOND] [KEY]`.
+"""Load from a process of its own: `python -m bench.load PORT CONNECTIONS SECONDS KIND [CALLS_A_SECOND] [KEY]`.
 
 Prints one JSON object: calls, failures, and latencies in milliseconds (to the end, and to the first chunk).
 """
@@ -8,12 +8,24 @@ import json
 import sys
 import time
 
+_MESSAGE = b'"messages":[{"role":"user","content":"%s"}],"max_tokens":64' % (b"x" * 100)
+_WHOLE = b'{"model":"%s",' + _MESSAGE + b"}"
+KINDS = {
+    "whole": (b"POST", _WHOLE % b"bench/model", b"200"),
+    "stream": (b"POST", b'{"model":"bench/model","stream":true,' + _MESSAGE + b"}", b"200"),
+    "refused": (b"GET", b"", b"405"),
+    "unreadable": (b"POST", b"{", b"400"),
+    "unaffordable": (b"POST", _WHOLE % b"bench/dear", b"402"),
+    "echoed": (b"POST", _WHOLE % b"operis/echo", b"200"),
+}
+"""Method, body, and the status that is a success: calls that end at one stage after the other."""
 
-async def read_answer(reader: asyncio.StreamReader) -> tuple[bool, float]:
-    """Read one answer; returns whether it was 200, and when its first byte of body came."""
+
+async def read_answer(reader: asyncio.StreamReader, status: bytes) -> tuple[bool, float]:
+    """Read one answer; returns whether it has that status, and when its first byte of body came."""
     head = await reader.readuntil(b"\r\n\r\n")
     lowered = head.lower()
-    ok = head.startswith(b"HTTP/1.1 200")
+    ok = head.startswith(b"HTTP/1.1 " + status)
     if b"transfer-encoding: chunked" in lowered:
         first = 0.0
         while True:
@@ -28,14 +40,20 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[bool, float]:
 
 
 async def drive(
-    port: int, request: bytes, until: float, gap: float, results: list[tuple[float, float]], failures: list[int]
+    port: int,
+    request: bytes,
+    status: bytes,
+    until: float,
+    gap: float,
+    results: list[tuple[float, float]],
+    failures: list[int],
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     due = time.perf_counter()
     while time.perf_counter() < until:
         began = time.perf_counter()
         writer.write(request)
-        ok, first = await read_answer(reader)
+        ok, first = await read_answer(reader, status)
         if ok:
             results.append((time.perf_counter() - began, first - began))
         else:
@@ -47,18 +65,17 @@ async def drive(
 
 
 async def main(port: int, connections: int, seconds: float, kind: str, rate: float, key: str) -> None:
-    stream = b',"stream":true' if kind == "stream" else b""
-    messages = b'[{"role":"user","content":"%s"}]' % (b"x" * 100)
-    body = b'{"model":"bench/model","messages":%s,"max_tokens":64%s}' % (messages, stream)
+    method, body, status = KINDS[kind]
     request = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n%s" % (key.encode(), len(body), body)
+        b"%s /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n%s" % (method, key.encode(), len(body), body)
     )
     results: list[tuple[float, float]] = []
     failures: list[int] = []
     began = time.perf_counter()
     gap = connections / rate if rate else 0.0
-    await asyncio.gather(*(drive(port, request, began + seconds, gap, results, failures) for _ in range(connections)))
+    until = began + seconds
+    await asyncio.gather(*(drive(port, request, status, until, gap, results, failures) for _ in range(connections)))
     whole = sorted(result[0] for result in results) or [0.0]
     first = sorted(result[1] for result in results) or [0.0]
 
