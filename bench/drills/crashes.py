@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from tests.money.moving import end_grant, give, new_hold, open_holds
+from tests.money.moving import LAPSE, end_grant, give, new_hold, open_holds
 from tests.running import Database, make_database
 
 from bench.drills.judging import Verdict, judge, show_table
-from bench.drills.load import Load, prepare_load
+from bench.drills.load import Load, prepare_load, run_load
 from bench.drills.processes import ApiProcess, run_processes
 from bench.drills.progress import progress
 from bench.drills.provider import run_provider
@@ -119,10 +119,9 @@ class Drill:
                     organization, user, quote_nano=1000, floor_nano=1000, catalog_version=rows[0]["version"]
                 )
                 await holds.place(request)
-                await self.database.fetch("UPDATE holds SET lease_until = now() WHERE id = $1", request.hold_id)
+                await self.database.fetch(f"{LAPSE} AND id = $1", request.hold_id)
         await self.database.fetch(
-            "UPDATE holds SET lease_until = now() WHERE lease_until < now() + make_interval(secs => 60 - $1)",
-            float(ORPHANED_SECONDS),
+            f"{LAPSE} AND lease_until < now() + make_interval(secs => 60 - $1)", float(ORPHANED_SECONDS)
         )
 
 
@@ -131,13 +130,13 @@ async def crash(database: Database, kills: Sequence[Plan], *, slots: int, caller
     with tempfile.TemporaryDirectory() as home:
         async with run_provider(SECONDS_BETWEEN_WORDS) as provider:
             drill = Drill(database, await prepare_load(database, provider), deque(kills), Path(home))
-            working = asyncio.create_task(drill.load.run(callers=callers, operators=OPERATORS))
-            await asyncio.gather(*(drill.run_slot() for _ in range(slots)))
-            drill.load.stopped = True
-            async with run_processes(database, 1) as last:
-                drill.load.live += last  # operators try again until they are answered
-                await working
-                drill.load.live.clear()
+            async with run_load(drill.load, callers=callers, operators=OPERATORS) as working:
+                await asyncio.gather(*(drill.run_slot() for _ in range(slots)))
+                drill.load.stopped = True
+                async with run_processes(database, 1) as last:
+                    drill.load.live += last  # operators try again until they are answered
+                    await working
+                    drill.load.live.clear()
             await resolve_holds(database)
             verdict = await judge(database, drill.load, provider)
     verdict.findings += [f"no process came to {plan.place}:{plan.visits}" for plan in drill.unreached]

@@ -8,7 +8,8 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
@@ -181,6 +182,13 @@ class Load:
             return adjustment.posting_id
 
         return Movement(reason, amount_nano), adjust
+
+
+@asynccontextmanager
+async def run_load(load: Load, *, callers: int, operators: int) -> AsyncGenerator[asyncio.Task[None]]:
+    """Run the load beside the block, until it is told to stop; a load that breaks ends the block."""
+    async with asyncio.TaskGroup() as group:
+        yield group.create_task(load.run(callers=callers, operators=operators))
 
 
 async def prepare_load(database: Database, provider: Provider) -> Load:

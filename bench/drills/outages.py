@@ -11,7 +11,7 @@ import time
 from tests.running import Database, kill_postgres, make_database
 
 from bench.drills.judging import Verdict, judge, show_table
-from bench.drills.load import Load, prepare_load
+from bench.drills.load import Load, prepare_load, run_load
 from bench.drills.processes import run_processes
 from bench.drills.progress import progress
 from bench.drills.provider import run_provider
@@ -37,19 +37,18 @@ async def stop_postgres(
     ):
         load = await prepare_load(database, provider)
         load.live += processes
-        working = asyncio.create_task(load.run(callers=callers, operators=OPERATORS))
-        for nth in range(stops):
-            served = sum(call.charged_nano is not None for call in load.calls)
-            async with asyncio.timeout(BACK_WITHIN_SECONDS):
-                while sum(call.charged_nano is not None for call in load.calls) == served:
-                    await asyncio.sleep(0.02)
-            await asyncio.sleep(random.uniform(0, 0.7))
-            in_flight += load.in_flight(PLACE)
-            kill_postgres(postgres)
-            await asyncio.to_thread(start_again, postgres)
-            progress(nth + 1, stops, "stops")
-        load.stopped = True
-        await working
+        async with run_load(load, callers=callers, operators=OPERATORS):
+            for nth in range(stops):
+                served = sum(call.charged_nano is not None for call in load.calls)
+                async with asyncio.timeout(BACK_WITHIN_SECONDS):
+                    while sum(call.charged_nano is not None for call in load.calls) == served:
+                        await asyncio.sleep(0.02)
+                await asyncio.sleep(random.uniform(0, 0.7))
+                in_flight += load.in_flight(PLACE)
+                kill_postgres(postgres)
+                await asyncio.to_thread(start_again, postgres)
+                progress(nth + 1, stops, "stops")
+            load.stopped = True
         await resolve_holds(database)
         verdict = await judge(database, load, provider)
         verdict.findings += [f"an API process ended: {process.log}" for process in processes if not process.lives]

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+from tests.money.moving import LAPSE
 from tests.running import Database
 
 from bench.drills.processes import run_processes
@@ -12,7 +13,7 @@ RESOLVED_WITHIN_SECONDS = 60
 
 async def resolve_holds(database: Database) -> None:
     """Let all leases lapse and the sweeper have its turns; what it leaves open is for the judge to find."""
-    await database.fetch("UPDATE holds SET lease_until = now() - interval '1 second'")
+    await database.fetch(LAPSE)
     async with run_processes(database, 1):
         with suppress(TimeoutError):
             async with asyncio.timeout(RESOLVED_WITHIN_SECONDS):

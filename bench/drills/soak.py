@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from tests.money.model import Replay
-from tests.money.moving import new_hold, open_account, settlement
+from tests.money.moving import LAPSE, new_hold, open_account, settlement
 from tests.running import Database, make_database
 
 from operis_api.kit.errors import DomainError
@@ -119,9 +119,7 @@ class Soak:
         if not wallet.abandoned:
             return "sweep: nothing"
         request = wallet.abandoned.pop()
-        await self.root.execute(
-            "UPDATE holds SET lease_until = clock_timestamp() - interval '1 second' WHERE id = $1", request.hold_id
-        )
+        await self.root.execute(f"{LAPSE} AND id = $1", request.hold_id)
         lapsed = msgspec.structs.replace(settlement(request, charge_nano=random.randint(0, 200)), only_lapsed=True)
         settled = await asyncio.gather(*(holds.settle(lapsed) for holds in self.processes))
         firsts = [answer for answer in settled if answer.first]

@@ -17,6 +17,11 @@ from tests.running import NANO_MODEL, NANO_PRICE, Database
 
 CUTTING = 5_031_978_203
 """The advisory lock of whoever cuts blocks."""
+LAPSE = (
+    "UPDATE holds h SET lease_until = x.past, seal = seal_hold(h, x.past, h.output_tokens)"
+    " FROM (SELECT now() - interval '1 second' AS past) x WHERE true"
+)
+"""Lets a minute pass for holds that nobody renews: all, or those that a condition behind it says."""
 GIFT = Movement(kind="gift", account="promotions", reason="for a test", actor_id=None)
 
 

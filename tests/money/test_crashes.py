@@ -11,6 +11,7 @@ from operis_client import AsyncOperis
 from operis_db.embedded import EmbeddedPostgres
 from tests.factories import Account, mint, sign_up
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream, Script
+from tests.money.moving import LAPSE
 from tests.running import Api, Database, make_database, run_api
 
 
@@ -46,7 +47,7 @@ async def serve_model(api: Api, provider: OpenAIUpstream) -> str:
 
 async def let_leases_lapse(database: Database) -> None:
     """Let a minute pass for holds nobody renews."""
-    await database.fetch("UPDATE holds SET lease_until = now() - interval '1 second'")
+    await database.fetch(LAPSE)
 
 
 async def wait_until_released(account: Account) -> None:

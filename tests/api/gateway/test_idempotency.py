@@ -9,6 +9,7 @@ import pytest
 from operis_db.embedded import EmbeddedPostgres
 from tests.factories import Account, mint, set_balance, sign_up
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream, Script
+from tests.money.moving import LAPSE
 from tests.running import Api, Database, make_database, run_api
 
 QUESTION: list[dict[str, str]] = [{"role": "user", "content": "What is the answer?"}]
@@ -229,7 +230,7 @@ async def test_a_call_whose_process_was_killed_was_not_charged_and_is_made_again
         assert code_of(await ask(living, secret, "acme/large")) == (409, "idempotency_key_in_use")
         await own_database.fetch("UPDATE idempotent_calls SET created_at = now() - interval '2 minutes'")
         assert code_of(await ask(living, secret, "acme/large")) == (409, "idempotency_key_in_use")  # it is still held
-        await own_database.fetch("UPDATE holds SET lease_until = now() - interval '1 second'")
+        await own_database.fetch(LAPSE)
         async with asyncio.timeout(30):
             while (answer := await ask(living, secret, "acme/large")).status_code == 409:
                 await asyncio.sleep(0.2)
