@@ -1,5 +1,6 @@
 """Every event passes the gate, and the gate refuses by default."""
 
+from inspect import get_annotations
 from typing import Any
 
 import pytest
@@ -108,3 +109,14 @@ async def test_signing_out_elsewhere_closes_the_tab_on_its_next_event(signed_in:
 
 def _all_states(state: Any) -> list[Any]:
     return [state, *(found for substate in state.substates.values() for found in _all_states(substate))]
+
+
+def test_no_page_writes_over_what_every_page_knows_of_its_viewer(dashboard: rx.App) -> None:
+    del dashboard  # has imported every page
+    written = {
+        (page.__name__, name)
+        for page in Viewer.get_substates()
+        for name in get_annotations(page)
+        if name in get_annotations(Viewer)
+    }
+    assert written == set()

@@ -307,35 +307,6 @@ async def test_pages_speak_vietnamese_to_those_who_read_it(signed_in: tuple[Tab,
     assert (wallet.language, wallet.available.text) == ("vi", "1,00")
 
 
-async def test_an_administrator_credits_a_user_once_however_often_they_click(
-    admin_tab: Tab, signed_in: tuple[Tab, Account]
-) -> None:
-    _, account = signed_in
-    users = await admin_tab.page(AdminUsers, f"/admin/users?search={account.email}")
-    (row,) = users.rows
-    await run(users.open_user(row.id))
-    form = {"amount": "12.5", "reason": "Goodwill", "form": str(users.forms)}
-    for _ in range(2):
-        await run(users.adjust(form))
-    assert users.open_failure == ""
-    assert (await account.client.get_wallet()).available == "13.5"
-    assert users.person.available.exact == "13.5"
-    (entry, *_) = (await account.client.list_wallet_entries()).items
-    assert (entry.amount, entry.reason) == ("12.5", "Goodwill")
-
-
-@pytest.mark.parametrize("amount", ["", "1,000", "NaN", "1e400", "ten", "0.0000000001"])
-async def test_an_amount_that_is_none_moves_nothing_and_says_why(
-    amount: str, admin_tab: Tab, signed_in: tuple[Tab, Account]
-) -> None:
-    _, account = signed_in
-    users = await admin_tab.page(AdminUsers, f"/admin/users?search={account.email}")
-    await run(users.open_user(users.rows[0].id))
-    await run(users.adjust({"amount": amount, "reason": "a test", "form": str(users.forms)}))
-    assert users.open_failure
-    assert (await account.client.get_wallet()).available == "1"
-
-
 async def test_a_suspended_user_is_out_at_once_and_back_when_reactivated(
     admin_tab: Tab, signed_in: tuple[Tab, Account]
 ) -> None:

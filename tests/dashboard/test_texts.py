@@ -33,6 +33,7 @@ def test_no_text_is_left_over() -> None:
         "meter",
         "entry",
         "account",
+        "alert",
         "status",
         "nav",
         "limit",

@@ -39,4 +39,4 @@ def test_a_customer_narrows_the_ledger_saves_it_and_has_a_line_explained(open_ta
     expect(lines).to_have_count(3)
     page.get_by_role("link", name="Explain").click()
     explained = page.get_by_role("dialog", name="Explain this charge")
-    expect(explained.get_by_role("row").filter(has_text="Your wallet")).to_contain_text("0.000015")
+    expect(explained.get_by_role("row").filter(has_text="Wallet")).to_contain_text("0.000015")

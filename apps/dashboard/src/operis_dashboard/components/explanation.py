@@ -80,7 +80,7 @@ def explanation(shown: rx.Var[Explanation]) -> rx.Component:
             shown.ledger.length() > 0,
             _section(
                 t("explain.entries"),
-                _ledger(shown.ledger),
+                ledger_table(shown.ledger),
             ),
             rx.fragment(),
         ),
@@ -97,7 +97,7 @@ def explanation(shown: rx.Var[Explanation]) -> rx.Component:
             _section(
                 t("explain.reversal"),
                 rx.el.p(moment(shown.reversal.at), " · ", shown.reversal.reason, class_name="text-sm break-words"),
-                _ledger(shown.reversal.ledger),
+                ledger_table(shown.reversal.ledger),
             ),
             rx.fragment(),
         ),
@@ -114,7 +114,8 @@ def explanation(shown: rx.Var[Explanation]) -> rx.Component:
     )
 
 
-def _ledger(lines: rx.Var[list[LedgerRow]]) -> rx.Component:
+def ledger_table(lines: rx.Var[list[LedgerRow]]) -> rx.Component:
+    """Show the entries of a posting."""
     return _table(
         [t("explain.account"), t("explain.amount"), t("explain.balance")],
         lines,

@@ -80,22 +80,25 @@ def actions(*children: rx.Component) -> rx.Component:
     return rx.el.div(*children, class_name="flex flex-col items-end justify-end gap-2 sm:flex-row")
 
 
-def pager(*, first: rx.Var[bool], last: rx.Var[bool], on_first: Any, on_next: Any) -> rx.Component:
-    """Walk through pages by cursor: on to older rows, or back to the newest."""
+def pager(
+    *, first: rx.Var[bool], last: rx.Var[bool], on_first: Any, on_next: Any, names: tuple[Any, Any] | None = None
+) -> rx.Component:
+    """Walk through pages by cursor: on to older rows, or back to the newest; `names` where the order is another."""
+    first_name, next_name = names or (t("pager.first"), t("pager.next"))
     return rx.cond(
         first & last,
         rx.fragment(),
         rx.el.nav(
             rx.el.button(
                 rx.icon("chevrons-left", size=14),
-                t("pager.first"),
+                first_name,
                 type="button",
                 on_click=on_first,
                 disabled=first,
                 class_name=theme.BUTTON_SMALL,
             ),
             rx.el.button(
-                t("pager.next"),
+                next_name,
                 rx.icon("chevron-right", size=14),
                 type="button",
                 on_click=on_next,

@@ -20,6 +20,7 @@ _METERS = (
 _ACCOUNTS = ("wallet", "revenue", "platform_loss", "promotions", "adjustments", "expiry", "refunds")
 _LIMITS = ("budget", "budget_daily", "budget_weekly", "budget_monthly", "rpm", "tpm", "concurrency")
 _LIMIT_SCOPES = ("key", "member", "organization", "plan")
+_ALERTS = ("invariant_broken", "platform_loss")
 ENTRY_KINDS = ("welcome", "charge", "adjustment", "expiry", "free_window", "reversal", "refund")
 
 
@@ -45,6 +46,10 @@ def account_name(account: rx.Var[str]) -> rx.Var[str]:
 
 def entry_kind(kind: rx.Var[str]) -> rx.Var[str]:
     return rx.match(kind, *((code, t(f"entry.{code}")) for code in ENTRY_KINDS), kind)
+
+
+def alert_kind(kind: rx.Var[str]) -> rx.Var[str]:
+    return rx.match(kind, *((code, t(f"alert.{code}")) for code in _ALERTS), kind)
 
 
 def limit_name(name: rx.Var[str]) -> rx.Var[str]:

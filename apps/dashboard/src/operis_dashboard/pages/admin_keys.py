@@ -31,7 +31,7 @@ class AdminKeys(Viewer):
     rows: list[KeyRow] = []
     search: str = ""
     status: str = ""
-    organization_id: str = ""
+    customer_id: str = ""
     after: str = ""
     next: str = ""
 
@@ -46,14 +46,13 @@ class AdminKeys(Viewer):
     async def load(self) -> None:
         parameters = self.router.url.query_parameters
         self.search, self.status = parameters.get("search", ""), parameters.get("status", "")
-        self.organization_id, self.after = parameters.get("organization_id", ""), parameters.get("after", "")
+        self.customer_id, self.after = parameters.get("organization_id", ""), parameters.get("after", "")
         await self._read()
 
     @rx.event
     def choose_filter(self, name: str, value: str) -> Any:
         """Show the first page of what the changed filters let through."""
-        chosen = {kept: getattr(self, kept) for kept in _FILTERS}
-        return _address(chosen | ({name: value[:200]} if name in _FILTERS else {}))
+        return _address(self._narrowed() | ({name: value[:200]} if name in _FILTERS else {}))
 
     @rx.event
     def clear_filters(self) -> Any:
@@ -61,7 +60,7 @@ class AdminKeys(Viewer):
 
     @rx.event
     def turn_page(self, after: str) -> Any:
-        return _address({kept: getattr(self, kept) for kept in _FILTERS} | {"after": after})
+        return _address(self._narrowed() | {"after": after})
 
     @rx.event
     def open_key(self, key_id: str) -> None:
@@ -110,7 +109,7 @@ class AdminKeys(Viewer):
                 lambda api: api.list_admin_keys(
                     search=self.search or None,
                     status=self.status or None,
-                    organization_id=self.organization_id or None,
+                    organization_id=self.customer_id or None,
                     limit=25,
                     after=self.after or None,
                 )
@@ -122,6 +121,9 @@ class AdminKeys(Viewer):
         self.next = found.next or ""
         self.loaded, self.failure = True, ""
 
+    def _narrowed(self) -> dict[str, str]:
+        return {"search": self.search, "status": self.status, "organization_id": self.customer_id}
+
 
 def _address(parameters: dict[str, str]) -> Any:
     query = urlencode({name: value for name, value in parameters.items() if value})
@@ -131,10 +133,7 @@ def _address(parameters: dict[str, str]) -> Any:
 @page(route="/admin/keys", title="nav.admin_keys", role="admin", on_load=AdminKeys.load)
 def admin_keys() -> rx.Component:
     filtered = (
-        (AdminKeys.search != "")
-        | (AdminKeys.status != "")
-        | (AdminKeys.organization_id != "")
-        | (AdminKeys.after != "")
+        (AdminKeys.search != "") | (AdminKeys.status != "") | (AdminKeys.customer_id != "") | (AdminKeys.after != "")
     )
     return rx.fragment(
         _filters(filtered),

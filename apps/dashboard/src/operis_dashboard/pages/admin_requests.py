@@ -48,7 +48,7 @@ class AdminRequests(Viewer):
     models: list[str] = []
     model: str = ""
     outcome: str = ""
-    organization_id: str = ""
+    customer_id: str = ""
     after: str = ""
     next: str = ""
 
@@ -62,32 +62,37 @@ class AdminRequests(Viewer):
     _attempt: str = ""
 
     @rx.event
-    async def load(self) -> None:
+    async def load(self) -> Any:
         asked = self.router.url.query_parameters
         self.model, self.outcome = asked.get("model", ""), asked.get("outcome", "")
-        self.organization_id, self.after = asked.get("organization_id", ""), asked.get("after", "")
+        self.customer_id, self.after = asked.get("organization_id", ""), asked.get("after", "")
         try:
             models = await self._ask(lambda api: api.list_model_rows())
             found = await self._ask(
                 lambda api: api.list_admin_requests(
                     limit=25,
                     after=self.after or None,
-                    organization_id=self.organization_id or None,
+                    organization_id=self.customer_id or None,
                     model=self.model or None,
                     outcome=self.outcome or None,
                 )
             )
         except OperisError as error:
             self.failure = self._explain(error)
-            return
+            return None
         self.models = [model.id for model in models.items]
         self.rows = [_row(request, self._writer) for request in found.items]
         self.next = found.next or ""
         self.loaded, self.failure = True, ""
+        request_id = asked.get("open", "")
+        self.opened = self.opened if request_id else ""
+        if request_id and self.customer_id and request_id != self.opened:
+            return AdminRequests.open_request(self.customer_id, request_id)
+        return None
 
     @rx.event
     def choose_filter(self, name: str, value: str) -> Any:
-        chosen = {kept: getattr(self, kept) for kept in _FILTERS} | ({name: value} if name in _FILTERS else {})
+        chosen = self._narrowed() | ({name: value} if name in _FILTERS else {})
         return _address(chosen)
 
     @rx.event
@@ -96,7 +101,7 @@ class AdminRequests(Viewer):
 
     @rx.event
     def turn_page(self, after: str) -> Any:
-        return _address({kept: getattr(self, kept) for kept in _FILTERS} | {"after": after})
+        return _address(self._narrowed() | {"after": after})
 
     @rx.event
     async def open_request(self, organization_id: str, request_id: str) -> None:
@@ -105,8 +110,11 @@ class AdminRequests(Viewer):
         await self._read_explanation()
 
     @rx.event
-    def close_request(self, _opened: bool = False) -> None:
+    def close_request(self, _opened: bool = False) -> Any:
         self.opened = ""
+        if self.router.url.query_parameters.get("open"):
+            return _address(self._narrowed() | {"after": self.after})
+        return None
 
     @rx.event
     async def reverse(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
@@ -144,6 +152,9 @@ class AdminRequests(Viewer):
             return
         self.explanation, self.explained = explain(found, self._writer), True
 
+    def _narrowed(self) -> dict[str, str]:
+        return {"model": self.model, "outcome": self.outcome, "organization_id": self.customer_id}
+
 
 def _address(parameters: dict[str, str]) -> Any:
     query = urlencode({name: value for name, value in parameters.items() if value})
@@ -168,7 +179,7 @@ def admin_requests() -> rx.Component:
     filtered = (
         (AdminRequests.model != "")
         | (AdminRequests.outcome != "")
-        | (AdminRequests.organization_id != "")
+        | (AdminRequests.customer_id != "")
         | (AdminRequests.after != "")
     )
     clear = rx.el.button(

@@ -1,15 +1,14 @@
-"""Users: search, open one, credit or debit the wallet with a reason, suspend and reactivate."""
+"""Users: search, open one, suspend and reactivate; the wallet has a page of its own."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from dataclasses import field as default
 from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
 
 import reflex as rx
 
-from operis_client import ApiError, OperisError
+from operis_client import OperisError
 from operis_client.models import UserRow
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
@@ -19,8 +18,8 @@ from operis_dashboard.components.display import badge, moment, money
 from operis_dashboard.components.links import page_link
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, pager, table
-from operis_dashboard.formatting import Shown, Writer, exact
-from operis_dashboard.forms import read_amount, read_field
+from operis_dashboard.formatting import Shown, Writer
+from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
@@ -55,12 +54,7 @@ class AdminUsers(Viewer):
     person: Person = Person()
     open_failure: str = ""
     busy: bool = False
-    forms: int = 0
-    """How many adjustments were posted: a new number gives the form fresh fields."""
     asking: bool = False
-
-    _attempt: tuple[str, str, str] = ("", "", "")
-    """Amount, reason and idempotency key of the adjustment under way."""
 
     @rx.event
     async def load(self) -> Any:
@@ -68,6 +62,7 @@ class AdminUsers(Viewer):
         self.search, self.after = asked.get("search", ""), asked.get("after", "")
         await self._read()
         user_id = asked.get("user", "")
+        self.opened = self.opened and user_id != ""  # who comes back to the page finds the list
         return AdminUsers.open_user(user_id) if user_id and user_id != self.person.id else None
 
     @rx.event
@@ -82,7 +77,7 @@ class AdminUsers(Viewer):
 
     @rx.event
     async def open_user(self, user_id: str) -> None:
-        self.open_failure, self.asking, self._attempt = "", False, ("", "", "")
+        self.open_failure, self.asking = "", False
         await self._read_person(user_id)
         self.opened = True
 
@@ -92,36 +87,6 @@ class AdminUsers(Viewer):
         if self.router.url.query_parameters.get("user"):
             return AdminUsers.turn_page(self.after)
         return None
-
-    @rx.event
-    async def adjust(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
-        """Post an adjustment. The same amount and reason sent twice is one adjustment, until one succeeded."""
-        amount = read_amount(form, "amount")
-        reason = read_field(form, "reason").strip()
-        person, posted = self.person, self.forms
-        self.busy, self.open_failure = True, ""
-        yield
-        if not person.id or str(posted) != read_field(form, "form"):
-            self.busy = False
-            return  # the second click of a double click: the first one has been posted
-        if self._attempt[:2] != (amount, reason):
-            self._attempt = (amount, reason, str(uuid4()))
-        key = self._attempt[2]
-        try:
-            adjustment = await self._ask(
-                lambda api: api.adjust_wallet(person.organization_id, amount=amount, reason=reason, idempotency_key=key)
-            )
-        except OperisError as error:
-            self.open_failure = self._explain(error)
-            if isinstance(error, ApiError) and error.status != 409:
-                self._attempt = ("", "", "")
-            return
-        finally:
-            self.busy = False
-        self._attempt, self.forms = ("", "", ""), self.forms + 1
-        yield rx.toast.success(self._say("users.adjusted", amount=exact(adjustment.amount), name=person.organization))
-        await self._read_person(person.id)
-        await self._read()
 
     @rx.event
     def ask_status(self, opened: bool = True) -> None:
@@ -271,16 +236,18 @@ def _sheet() -> rx.Component:
             (t("users.joined"), moment(person.joined)),
             (t("users.last_seen"), moment(person.last_seen)),
         ),
-        page_link(
-            t("users.requests"),
-            href=f"/admin/requests?organization_id={person.organization_id}",
-            class_name=theme.LINK + " w-fit text-sm",
-        ),
-        rx.el.section(
-            rx.el.h3(t("users.adjust"), class_name="text-sm font-medium"),
-            rx.el.p(t("users.adjust_text"), class_name=theme.HINT),
-            _adjust_form(),
-            class_name="flex flex-col gap-2 rounded-lg border border-border p-4",
+        rx.el.div(
+            page_link(
+                t("users.wallet"),
+                href=f"/admin/wallets?organization_id={person.organization_id}",
+                class_name=theme.BUTTON_SMALL,
+            ),
+            page_link(
+                t("users.requests"),
+                href=f"/admin/requests?organization_id={person.organization_id}",
+                class_name=theme.BUTTON_SMALL,
+            ),
+            class_name="flex flex-wrap gap-2",
         ),
         rx.cond(
             AdminUsers.asking,
@@ -296,36 +263,6 @@ def _sheet() -> rx.Component:
         text=person.name,
         is_open=AdminUsers.opened,
         on_open_change=AdminUsers.close_user,
-    )
-
-
-def _adjust_form() -> rx.Component:
-    return rx.el.form(
-        rx.el.input(type="hidden", name="form", value=AdminUsers.forms.to_string()),
-        field(
-            t("users.amount"),
-            text_input(
-                "amount",
-                input_mode="decimal",
-                required=True,
-                auto_complete="off",
-                placeholder="10.00",
-                aria_describedby="amount-hint",
-            ),
-            name="amount",
-            hint=t("users.amount_hint"),
-        ),
-        field(
-            t("users.reason"),
-            text_input(
-                "reason", required=True, max_length=500, auto_complete="off", placeholder=t("users.reason_example")
-            ),
-            name="reason",
-        ),
-        dialogs.buttons(submit(t("users.adjust_action"), busy=AdminUsers.busy)),
-        key=AdminUsers.forms.to_string(),
-        on_submit=AdminUsers.adjust,
-        class_name="flex flex-col gap-4",
     )
 
 

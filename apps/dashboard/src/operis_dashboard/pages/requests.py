@@ -58,6 +58,7 @@ class Requests(Viewer):
         self.next = found.next or ""
         self.loaded, self.failure = True, ""
         request_id = asked.get("open", "")
+        self.opened = self.opened if request_id else ""
         return Requests.open_request(request_id) if request_id and request_id != self.opened else None
 
     @rx.event
