@@ -106,7 +106,7 @@ def _content() -> rx.Component:
                 "admin.holds",
                 AdminOverview.open_holds,
                 t("admin.holds_note", held=AdminOverview.held.text),
-                "/admin/users",
+                "/admin/holds",
             ),
             _count("admin.requests", AdminOverview.requests, period, "/admin/requests"),
             _count("admin.failed", AdminOverview.failed_requests, period, "/admin/requests?outcome=failed"),

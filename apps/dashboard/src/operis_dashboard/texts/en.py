@@ -284,7 +284,7 @@ ENGLISH: dict[str, str] = {
     "explain.text": "From what was reserved to what was paid.",
     "explain.charge": "Charge",
     "explain.hold": "Held before the call",
-    "explain.released": "Given back after it",
+    "explain.released": "Released after it",
     "explain.meters": "Meters \N{MULTIPLICATION SIGN} price",
     "explain.meter": "Meter",
     "explain.quantity": "Quantity",

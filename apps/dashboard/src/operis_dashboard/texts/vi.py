@@ -284,7 +284,7 @@ VIETNAMESE: dict[str, str] = {
     "explain.text": "Từ khoản giữ trước đến khoản đã trả.",
     "explain.charge": "Phí",
     "explain.hold": "Giữ trước cuộc gọi",
-    "explain.released": "Trả lại sau đó",
+    "explain.released": "Giải phóng sau đó",
     "explain.meters": "Số đo \N{MULTIPLICATION SIGN} giá",
     "explain.meter": "Số đo",
     "explain.quantity": "Số lượng",
