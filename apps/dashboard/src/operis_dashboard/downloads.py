@@ -44,7 +44,8 @@ async def _open(request: Request) -> AsyncGenerator[bytes]:
     """Return the file as this user may read it. Raises ValueError for a time that is none."""
     asked = request.query_params
     begin, end = (datetime.fromisoformat(asked[name]) if asked.get(name) else None for name in ("from", "to"))
-    runtime.client_address.set(request.client.host if request.client else "")
+    address = request.client.host if request.client else ""
+    runtime.browser.set(runtime.Browser(address, request.headers.get("user-agent", "")))
     api = await runtime.connect(request.cookies.get(runtime.cookie_name()))
     return _read(api, kind=asked.get("kind") or None, begin=begin, end=end)
 

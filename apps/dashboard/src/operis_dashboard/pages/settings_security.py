@@ -256,18 +256,18 @@ def _second_factor() -> rx.Component:
 
 def _enrolment() -> rx.Component:
     return dialogs.dialog(
+        rx.el.img(
+            src=Security.picture,
+            alt=t("security.picture"),
+            class_name="mx-auto size-48 rounded border border-border bg-white",
+        ),
+        rx.el.div(
+            rx.el.p(t("security.by_hand"), class_name=theme.HINT),
+            code.secret_box(Security.secret, label=t("security.secret")),
+            class_name="flex flex-col gap-1.5",
+        ),
         rx.el.form(
             alert(Security.form_failure),
-            rx.el.img(
-                src=Security.picture,
-                alt=t("security.picture"),
-                class_name="mx-auto size-48 rounded border border-border bg-white",
-            ),
-            rx.el.div(
-                rx.el.p(t("security.by_hand"), class_name=theme.HINT),
-                code.secret_box(Security.secret, label=t("security.secret")),
-                class_name="flex flex-col gap-1.5",
-            ),
             field(
                 t("field.code"),
                 text_input(
