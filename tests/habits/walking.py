@@ -72,6 +72,7 @@ PUBLIC = {
     ("POST", "/api/v1/auth/mfa/verify"),
     ("POST", "/api/v1/auth/passkey/options"),
     ("POST", "/api/v1/auth/passkey/verify"),
+    ("POST", "/api/v1/auth/erasure/undo"),
     ("GET", "/api/v1/dev/mail"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),

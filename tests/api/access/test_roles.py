@@ -20,7 +20,7 @@ from tests.running import Api
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "roles.md").read_text()
 GUARDED = [operation for operation in PRIVATE if not operation.is_gateway]
 OF_THE_GATEWAY = [operation for operation in PRIVATE if operation.is_gateway]
-ENDS_ITS_ACTOR = {"logout", "logout_all", "delete_organization", "leave_organization"}
+ENDS_ITS_ACTOR = {"logout", "logout_all", "delete_organization", "leave_organization", "erase_me"}
 """Operations that work without a body and leave nobody to ask again: each is asked by somebody new."""
 
 

@@ -14,7 +14,7 @@ from tests.factories import PASSWORD, Account
 from tests.habits.walking import PRIVATE, Operation, name_of, read_refusal, send
 from tests.running import Api, environment
 
-CLOSED_READS: set[str] = set()
+CLOSED_READS = {"export_me"}
 """What only the person themselves reads."""
 TYPES = ("refresh", "mfa", "impersonation", "key", "", "ACCESS", None)
 """Of tokens signed with the right key that are not access tokens."""

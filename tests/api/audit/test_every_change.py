@@ -437,6 +437,36 @@ async def remove_user_second_factor(stage: Stage) -> Change:
 
 
 @change
+async def erase_me(stage: Stage) -> Change:
+    return Change((await sign_up(stage.api)).client.token)
+
+
+@change
+async def undo_erasure(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    await ada.client.erase_me()
+    return Change(None, body={"email": ada.email, "password": PASSWORD})
+
+
+@change
+async def export_user(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    return Change((await stage.api.admin()).token, {"user_id": ada.user_id}, {"reason": "Asked for by mail"})
+
+
+@change
+async def erase_user(stage: Stage) -> Change:
+    return await export_user(stage)
+
+
+@change
+async def undo_user_erasure(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    await ada.client.erase_me()
+    return Change((await stage.api.admin()).token, {"user_id": ada.user_id}, {"reason": "Asked for by mail"})
+
+
+@change
 async def impersonate_user(stage: Stage) -> Change:
     ada = await sign_up(stage.api)
     return Change((await stage.api.admin()).token, {"user_id": ada.user_id}, {"reason": "Ticket 7"})

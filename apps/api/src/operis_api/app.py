@@ -52,6 +52,7 @@ from operis_api.kit.origin import AnyRequest
 from operis_api.kit.problems import answer_problem, as_refusal
 from operis_api.kit.sessions import create_engine, provide_session
 from operis_api.kit.tokens import TokenSigner
+from operis_api.leaving import routes as leaving
 from operis_api.ledger import routes as wallet
 from operis_api.ledger.holds import Holds
 from operis_api.mail import routes as mailbox
@@ -74,6 +75,7 @@ api_router = Router(
     route_handlers=[
         accounts.auth_router,
         accounts.me_router,
+        leaving.router,
         organizations.router,
         team_routes.accepting_router,
         signing_in.router,

@@ -23,6 +23,7 @@ from operis_api.kit.crashing import crash_here
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import Unavailable
 from operis_api.kit.sessions import Sessions
+from operis_api.leaving.erasing import erase_due
 from operis_api.ledger.holds import Holds, forget_rate_counts
 from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants, expire_overdue, list_overdue
 from operis_api.ledger.proof.chain import CUT_EVERY_SECONDS, cut_blocks
@@ -115,6 +116,7 @@ def list_people_jobs(
 
     return [
         Job("send_mails", 1, send_outbox),
+        Job("erase_people", 60, lambda: erase_due(sessions)),
         Job("note_ended_impersonations", 10, lambda: note_ended_impersonations(sessions)),
         Job("forget_what_is_over", 3600, forget_what_is_over),
     ]

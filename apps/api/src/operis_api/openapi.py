@@ -21,6 +21,7 @@ _OPENAI_ERROR = {"$ref": "#/components/schemas/OpenAIError"}
 _ANTHROPIC_ERROR = {"$ref": "#/components/schemas/AnthropicError"}
 PUBLIC = {
     "register",
+    "undo_erasure",
     "verify_email",
     "resend_verification",
     "forgot_password",

@@ -13,6 +13,7 @@ from operis_api.kit.errors import DomainError, Forbidden, InvalidField, NotFound
 from operis_api.kit.idempotency import KeyReused, StillRunning
 from operis_api.kit.problems import InternalError, UnusableText
 from operis_api.kit.tokens import Unauthenticated
+from operis_api.leaving import errors as leaving
 from operis_api.ledger import errors as ledger
 from operis_api.limits import errors as limits
 from operis_api.mail.errors import InvalidEmail
@@ -22,6 +23,14 @@ from operis_api.throttling.errors import TooManyAttempts
 
 EVERYWHERE: tuple[type[DomainError], ...] = (InternalError, Unavailable)
 _REPLAY = (KeyReused, StillRunning)
+_LEAVING = (signing_in.ErasurePending, leaving.Erased)
+_ERASING = (
+    *_LEAVING,
+    leaving.StillOperator,
+    leaving.OwnsOrganizations,
+    organizations.CallsRunning,
+    organizations.CreditsLeft,
+)
 _KEY = (keys.InvalidApiKey, keys.KeyDisabled, keys.OwnerSuspended, keys.AddressNotAllowed, keys.ScopeRequired)
 _CREDENTIAL = (*_KEY, Unauthenticated, Forbidden, SecondFactorRequired)
 _SIGNED_IN = (Unauthenticated, Forbidden, SecondFactorRequired, InvalidField, NotFound)
@@ -86,6 +95,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "confirm_address": (credentials.LinkRefused, accounts.EmailTaken, TooManyAttempts),
     "undo_address": (credentials.LinkRefused, accounts.EmailTaken, TooManyAttempts),
     "verify_second_factor": (
+        signing_in.ErasurePending,
         credentials.LinkRefused,
         credentials.InvalidCode,
         credentials.SecondFactorMissing,
@@ -95,6 +105,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     ),
     "begin_passkey_sign_in": (credentials.LinkRefused, TooManyAttempts),
     "finish_passkey_sign_in": (
+        signing_in.ErasurePending,
         credentials.LinkRefused,
         credentials.InvalidPasskey,
         signing_in.EmailUnverified,
@@ -138,7 +149,13 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "remove_second_factor": (signing_in.StepUpRequired,),
     "replace_recovery_codes": (credentials.SecondFactorMissing, signing_in.StepUpRequired),
     "list_written_mails": (NotFound, InvalidField),
-    "login": (signing_in.InvalidCredentials, signing_in.EmailUnverified, signing_in.UserSuspended, TooManyAttempts),
+    "login": (
+        signing_in.ErasurePending,
+        signing_in.InvalidCredentials,
+        signing_in.EmailUnverified,
+        signing_in.UserSuspended,
+        TooManyAttempts,
+    ),
     "refresh": (signing_in.RefreshRefused, Unauthenticated),
     "logout": (),
     "logout_all": (),
@@ -204,10 +221,17 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "list_audit": (InvalidField,),
     "list_users": (InvalidField,),
     "get_user": (),
-    "grant_role": (InvalidField, admin.NotYourself, admin.LastSuperadmin),
-    "sign_out_user": (InvalidField,),
-    "update_user": (InvalidField, admin.NotYourself, admin.LastSuperadmin),
+    "grant_role": (*_LEAVING, InvalidField, admin.NotYourself, admin.LastSuperadmin),
+    "sign_out_user": (*_LEAVING, InvalidField),
+    "update_user": (*_LEAVING, InvalidField, admin.NotYourself, admin.LastSuperadmin),
+    "export_me": (signing_in.StepUpRequired, ImpersonationReadsOnly),
+    "erase_me": (signing_in.StepUpRequired, *_ERASING),
+    "undo_erasure": (signing_in.InvalidCredentials, leaving.NotErasing, TooManyAttempts),
+    "export_user": (InvalidField, signing_in.StepUpRequired),
+    "erase_user": (InvalidField, admin.NotYourself, signing_in.StepUpRequired, *_ERASING),
+    "undo_user_erasure": (InvalidField, leaving.NotErasing, signing_in.StepUpRequired),
     "impersonate_user": (
+        *_LEAVING,
         InvalidField,
         signing_in.OperatorNotImpersonated,
         signing_in.UserSuspended,
@@ -215,6 +239,7 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
     ),
     "end_impersonation": (),
     "remove_user_second_factor": (
+        *_LEAVING,
         InvalidField,
         admin.NotYourself,
         credentials.SecondFactorMissing,

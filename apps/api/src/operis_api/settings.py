@@ -59,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     registration: Literal["open", "invite", "closed"] = "open"
     registration_domains: tuple[str, ...] = ()
     """Domains whose addresses may sign up; none: all."""
+    erasure_undo_days: int = 14
+    """How long somebody who asked to be erased can undo that."""
     operators_need_second_factor: bool = False
     """Whether an operator without a second factor gets no further than enrolling one."""
     smtp: SmtpServer | None = None
@@ -144,6 +146,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         admin_password=environ.get("OPERIS_ADMIN_PASSWORD") or None,
         registration=_choice(environ, "OPERIS_REGISTRATION", REGISTRATIONS),
         registration_domains=_domains(environ, "OPERIS_REGISTRATION_DOMAINS"),
+        erasure_undo_days=_integer(environ, "OPERIS_ERASURE_UNDO_DAYS", 14, 0, 365),
         operators_need_second_factor=_flag(environ, "OPERIS_OPERATORS_NEED_SECOND_FACTOR", default=False),
         smtp=_smtp(environ, "OPERIS_SMTP_URL", production=production),
         mail_from=_mail_from(environ, "OPERIS_MAIL_FROM", urlsplit(public_dashboard_url).hostname or "localhost"),

@@ -23,6 +23,7 @@ from operis_client.models import (
     AuditRow,
     Enrolment,
     ExplainedRequest,
+    Export,
     GrantedRole,
     InvitationView,
     LedgerCheck,
@@ -40,6 +41,7 @@ from operis_client.models import (
     Page,
     PasskeyOptions,
     PasskeyView,
+    PendingErasure,
     PlanMultiplier,
     PlanRow,
     PlatformInvitationRow,
@@ -256,7 +258,23 @@ class AsyncOperis:
         """End the impersonation whose token this client has."""
         await self._call("POST", "/api/v1/auth/impersonation/end", type(None))
 
+    async def undo_erasure(self, *, email: str, password: str) -> None:
+        """Undo one's erasure while there is time; sign in afterwards."""
+        await self._call(
+            "POST", "/api/v1/auth/erasure/undo", type(None), content=transport.body(email=email, password=password)
+        )
+
     # -- me
+
+    async def export_me(self) -> Export:
+        """Return all that is known of the signed-in user; asks for a recent proof."""
+        return await self._call("GET", "/api/v1/me/export", Export)
+
+    async def erase_me(self, *, forfeit_credits: bool | None = None) -> PendingErasure:
+        """Ask to be erased: sessions and keys end at once; it can be undone for a while."""
+        return await self._call(
+            "DELETE", "/api/v1/me", PendingErasure, params=transport.query(forfeit_credits=forfeit_credits)
+        )
 
     async def get_me(self) -> Me:
         return await self._call("GET", "/api/v1/me", Me)
@@ -762,6 +780,25 @@ class AsyncOperis:
 
     async def revoke_platform_invitation(self, invitation_id: str) -> None:
         await self._call("DELETE", f"/api/v1/admin/invitations/{invitation_id}", type(None))
+
+    async def export_user(self, user_id: str, *, reason: str) -> Export:
+        return await self._call(
+            "POST", f"/api/v1/admin/users/{user_id}/export", Export, content=transport.body(reason=reason)
+        )
+
+    async def erase_user(self, user_id: str, *, reason: str, forfeit_credits: bool = False) -> PendingErasure:
+        """Erase a user who asked for it; it can be undone for a while."""
+        return await self._call(
+            "POST",
+            f"/api/v1/admin/users/{user_id}/erase",
+            PendingErasure,
+            content=transport.body(reason=reason, forfeit_credits=forfeit_credits),
+        )
+
+    async def undo_user_erasure(self, user_id: str, *, reason: str) -> None:
+        await self._call(
+            "POST", f"/api/v1/admin/users/{user_id}/erase/undo", type(None), content=transport.body(reason=reason)
+        )
 
     async def impersonate_user(self, user_id: str, *, reason: str) -> StartedImpersonation:
         """Return a token that reads as the user for a quarter of an hour and changes nothing."""

@@ -122,7 +122,7 @@ class MemberView(Limits, frozen=True, kw_only=True):
     email: str
     name: str
     role: Role
-    status: Literal["active", "suspended"]
+    status: Literal["active", "suspended", "erasing"]
     keys: int
     """Those that are not revoked, in this organization."""
     created_at: datetime
@@ -417,10 +417,12 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     name: str
     role: UserRole
-    status: Literal["active", "suspended"]
+    status: Literal["active", "suspended", "erasing", "erased"]
     suspended_until: datetime | None
     """None of who is suspended: until an operator lifts it."""
     suspended_reason: str | None
+    erase_at: datetime | None
+    """Until when an erasure can be undone."""
     locale: Literal["en", "vi"]
     email_verified: bool
     second_factor: bool
@@ -432,6 +434,24 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     created_at: datetime
     last_seen_at: datetime | None
+
+
+class PendingErasure(msgspec.Struct, frozen=True, kw_only=True):
+    erase_at: datetime
+    """Until then it can be undone."""
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of a person."""
+
+    made_at: datetime
+    user: dict[str, str | None]
+    tables: dict[str, list[dict[str, str | None]]]
+    """What each table knows, every value as text; the newest 10,000 rows of each."""
+    cut: list[str]
+    """Tables that have more."""
+    audit: list[AuditRow]
+    """What they did, and what was done to them, newest first."""
 
 
 class StartedImpersonation(msgspec.Struct, frozen=True, kw_only=True):

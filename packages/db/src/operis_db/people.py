@@ -87,6 +87,8 @@ class User(Base):
     suspended_until: Mapped[Moment | None]
     """None: until somebody lifts it."""
     suspended_reason: Mapped[str | None] = mapped_column(String(500))
+    erase_at: Mapped[Moment | None]
+    """Of who is `erasing`: until when that can be undone."""
     locale: Mapped[str] = mapped_column(String(8), server_default=text("'en'"))
     time_zone: Mapped[str] = mapped_column(String(64), server_default=text("'UTC'"))
     email_verified_at: Mapped[Moment | None]
@@ -94,7 +96,9 @@ class User(Base):
 
     __table_args__ = (
         CheckConstraint("role IN ('user', 'superadmin', 'support', 'finance', 'read-only')", name="role"),
-        CheckConstraint("status IN ('active', 'suspended')", name="status"),
+        CheckConstraint("status IN ('active', 'suspended', 'erasing', 'erased')", name="status"),
+        CheckConstraint("status <> 'erasing' OR erase_at IS NOT NULL", name="erase_at"),
+        Index("ix_users_erase_at", "erase_at", postgresql_where=text("status = 'erasing'")),
     )
 
     @hybrid_property

@@ -69,6 +69,8 @@ class Mail(Base):
     id: Mapped[NewId] = mapped_column(primary_key=True)
     created_at: Mapped[CreatedAt]
     recipient: Mapped[str] = mapped_column(Text)
+    user_id: Mapped[Id | None]
+    """Whose it is; None: nobody's who has an account."""
     template: Mapped[str] = mapped_column(String(48))
     content_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     """Language and facts, which may hold a link's token; gone once the mail is sent or given up."""

@@ -39,6 +39,7 @@ OF_OPERATORS: dict[str, frozenset[str]] = {
         "admin.keys.view": "superadmin support finance read-only",
         "admin.keys.edit": "superadmin support",
         "admin.users.impersonate": "superadmin support",
+        "admin.users.erase": "superadmin",
         "admin.users.grant": "superadmin",
         "admin.organizations.view": "superadmin support finance read-only",
         "admin.organizations.edit": "superadmin support",

@@ -19,12 +19,15 @@ async def ask_for_address(session: AsyncSession, outbox: Outbox, user: User, add
     """Mail the new address a link that confirms it; where it has an account, that account's owner is told instead."""
     owner = await session.scalar(select(User).where(User.email == address))
     if owner is not None:
-        outbox.put(session, to=owner.email, template="address_in_use", locale=owner.locale, name=owner.name)
+        outbox.put(
+            session, to=owner.email, user_id=owner.id, template="address_in_use", locale=owner.locale, name=owner.name
+        )
         return
     token = await make_link(session, user_id=user.id, purpose="confirm_address", address=address)
     outbox.put(
         session,
         to=address,
+        user_id=user.id,
         template="confirm_address",
         locale=user.locale,
         name=user.name,
@@ -43,6 +46,7 @@ async def confirm_address(session: AsyncSession, outbox: Outbox, token: str, *, 
     outbox.put(
         session,
         to=before,
+        user_id=user.id,
         template="address_changed",
         locale=user.locale,
         name=user.name,

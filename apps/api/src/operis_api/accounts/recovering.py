@@ -20,6 +20,7 @@ async def send_reset(session: AsyncSession, outbox: Outbox, user: User, *, templ
     outbox.put(
         session,
         to=user.email,
+        user_id=user.id,
         template=template,
         locale=user.locale,
         name=user.name,

@@ -108,6 +108,7 @@ async def register_again(session: AsyncSession, outbox: Outbox, user: User, appl
         outbox.put(
             session,
             to=user.email,
+            user_id=user.id,
             template="already_registered",
             locale=user.locale,
             name=user.name,
@@ -133,6 +134,7 @@ async def send_verification(session: AsyncSession, outbox: Outbox, user: User) -
     outbox.put(
         session,
         to=user.email,
+        user_id=user.id,
         template="verify_email",
         locale=user.locale,
         hours=str(LIVES["verify_email"].days * 24),

@@ -18,8 +18,9 @@ from operis_api.admin.schemas import EndSessionsBody, GrantedRole, GrantRoleBody
 from operis_api.admin.wording import clean_reason
 from operis_api.audit.recording import record_event
 from operis_api.credentials.errors import SecondFactorMissing
-from operis_api.credentials.second_factors import remove
+from operis_api.credentials.second_factors import remove_all
 from operis_api.kit.errors import Forbidden, NotFound
+from operis_api.leaving.erasing import refuse_leaving
 from operis_api.mail.notifying import notify
 from operis_api.mail.outbox import Outbox
 from operis_api.signing_in.sessions import end_all_sessions, require_fresh
@@ -80,14 +81,16 @@ async def remove_factor(
     user = await lock_subject(session, identity, user_id)
     if user_id == identity.user_id:
         raise NotYourself("Turn your own off in your settings.")
-    if not await remove(session, user_id):
+    if not await remove_all(session, user_id):
         raise SecondFactorMissing("This user has none.")
     notify(session, cast("Outbox", state["outbox"]), user, "second_factor_removed", identity.origin)
     record_event(session, identity.origin, action="second_factor.remove", target=("user", user_id), reason=reason)
 
 
-async def lock_subject(session: AsyncSession, identity: Identity, user_id: UUID) -> User:
+async def lock_subject(session: AsyncSession, identity: Identity, user_id: UUID, *, leaving: bool = False) -> User:
     """Return the user to act on, locked; raises `NotFound`, or `Forbidden` where that takes a superadmin.
+
+    Of who is leaving it raises `ErasurePending` or `Erased`, unless that is what it is about.
 
     Superadmins' rows are locked first and in order: of two who act on each other, the second finds what the first did.
     """
@@ -103,6 +106,8 @@ async def lock_subject(session: AsyncSession, identity: Identity, user_id: UUID)
         raise NotFound(f"There is no user {user_id}.")
     if not acting_as_superadmin and (user.role != "user" or identity.role == "superadmin"):
         raise Forbidden("Only a superadmin may act on another operator.")
+    if not leaving:
+        refuse_leaving(user)
     return user
 
 

@@ -12,15 +12,18 @@ from operis_api.ledger.schemas import Wallet
 from operis_api.limits.fields import Limits, LimitsBody
 from operis_api.usage.schemas import Request, UsageBucket
 
+UserStatus = Literal["active", "suspended", "erasing", "erased"]
+
 
 class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     email: str
     name: str
     role: UserRole
-    status: Literal["active", "suspended"]
+    status: UserStatus
     suspended_until: datetime | None
     suspended_reason: str | None
+    erase_at: datetime | None
     locale: Locale
     email_verified: bool
     second_factor: bool
@@ -55,6 +58,11 @@ class GrantedRole(msgspec.Struct, frozen=True, kw_only=True):
 
 class ReasonBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: str
+
+
+class EraseUserBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: str
+    forfeit_credits: bool = False
 
 
 class StartedImpersonation(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Users and their wallets, for operators."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 from uuid import UUID
 
 import msgspec
@@ -18,7 +18,7 @@ from operis_api.accounts.registering import verify_user
 from operis_api.accounts.schemas import Locale, UserRole
 from operis_api.admin.errors import NotYourself
 from operis_api.admin.operators import lock_subject, refuse_last
-from operis_api.admin.schemas import AdjustBody, Adjustment, UpdateUserBody, UserRow
+from operis_api.admin.schemas import AdjustBody, Adjustment, UpdateUserBody, UserRow, UserStatus
 from operis_api.admin.wording import clean_reason
 from operis_api.audit.recording import State as Facts
 from operis_api.audit.recording import record_event
@@ -230,9 +230,10 @@ def _user_row(row: _Row, balances: dict[UUID, Balance]) -> UserRow:
         email=user.email,
         name=user.name,
         role=cast("UserRole", user.role),
-        status=cast("Literal['active', 'suspended']", user.standing),
+        status=cast("UserStatus", user.standing),
         suspended_until=user.suspended_until if suspended else None,
         suspended_reason=user.suspended_reason if suspended else None,
+        erase_at=user.erase_at if user.status == "erasing" else None,
         locale=cast("Locale", user.locale),
         email_verified=user.email_verified_at is not None,
         second_factor=row.second_factor,

@@ -18,8 +18,9 @@ from operis_api.kit.origin import Origin
 from operis_db.records import AuditEvent
 
 State = dict[str, str | int | bool | None]
-PERSONAL = {"email", "name"}
-"""Of what changed in a user: sealed, and gone when the user is erased."""
+PERSONAL = {"email", "name", "cidrs"}
+OF_PERSONS = {"user", "session", "key", "organization"}
+"""What changed in these may be personal: of a user it is sealed for that user, else for whoever changed it."""
 NOBODY = UUID(int=0)
 _NOTED = "audit_events"
 
@@ -75,7 +76,7 @@ def _write(session: Session) -> None:
     noted = cast("list[_Noted]", session.info.pop(_NOTED, []))
     if noted:
         keys = PersonKeys(cast("Vault", session.info["vault"]))
-        for person in sorted({person for one in noted for person in persons_of(one["origin"].actor_id, one["target"])}):
+        for person in sorted({person for one in noted for person in _sealed_for(one)}):
             keys.of(session, person)  # in order, so that two transactions that make the same ones do not wait in turn
         session.add_all([_row(session, keys, one) for one in noted])
 
@@ -88,17 +89,24 @@ def _forget(session: Session, transaction: SessionTransaction) -> None:
 
 def persons_of(actor_id: UUID | None, target: tuple[str, UUID | str]) -> tuple[UUID, UUID]:
     """Return under whose keys an event's origin and its personal state are sealed."""
-    subject = UUID(str(target[1])) if target[0] == "user" else NOBODY
+    subject = UUID(str(target[1])) if target[0] == "user" else actor_id or NOBODY
     return actor_id or subject, subject
+
+
+def _sealed_for(noted: _Noted) -> tuple[UUID, ...]:
+    """Return whose keys are needed; what says nothing of anybody needs none, and makes none anew."""
+    origin = noted["origin"]
+    silent = not (origin.address or origin.agent or _personal(noted["before"]) or _personal(noted["after"]))
+    return () if silent else persons_of(origin.actor_id, noted["target"])
 
 
 def _row(session: Session, keys: PersonKeys, noted: _Noted) -> AuditEvent:
     origin, target = noted["origin"], noted["target"]
     keeper, subject = persons_of(origin.actor_id, target)
     before, after = noted["before"], noted["after"]
-    personal = SealedState(_personal(before), _personal(after)) if target[0] == "user" else SealedState({}, {})
+    told = target[0] in OF_PERSONS
+    personal = SealedState(_personal(before), _personal(after)) if told else SealedState({}, {})
     identifier = new_id()
-    sealed_origin = msgspec.json.encode(SealedOrigin(origin.address, origin.agent))
     row = AuditEvent(
         id=identifier,
         organization_id=noted["organization_id"],
@@ -112,8 +120,10 @@ def _row(session: Session, keys: PersonKeys, noted: _Noted) -> AuditEvent:
         after=_without(after, personal.after),
         reason=noted["reason"],
         request_id=origin.request_id,
-        origin_sealed=keys.of(session, keeper).seal(sealed_origin, context=f"audit/{identifier}/origin"),
     )
+    if origin.address or origin.agent:
+        sealed_origin = msgspec.json.encode(SealedOrigin(origin.address, origin.agent))
+        row.origin_sealed = keys.of(session, keeper).seal(sealed_origin, context=f"audit/{identifier}/origin")
     if personal.before or personal.after:
         sealed_state = msgspec.json.encode(personal)
         row.state_sealed = keys.of(session, subject).seal(sealed_state, context=f"audit/{identifier}/state")

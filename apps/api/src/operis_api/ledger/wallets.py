@@ -6,7 +6,7 @@ from typing import cast
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, func, select
+from sqlalchemy import BigInteger, ColumnElement, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.kit.errors import NotFound
@@ -118,6 +118,11 @@ async def lock_balance(session: AsyncSession, organization_id: UUID) -> LockedBa
         )
     )
     return LockedBalance(held_nano=wallet.held_nano, open_holds=open_holds or 0, owned_nano=int(owned or 0))
+
+
+async def has_open_holds(session: AsyncSession, user_id: UUID) -> bool:
+    """Tell whether a call of this user is in progress, in whatever organization."""
+    return bool(await session.scalar(select(exists().where(Hold.user_id == user_id))))
 
 
 async def list_posting_entries(session: AsyncSession, organization_id: UUID, posting_id: UUID) -> Sequence[Entry]:

@@ -25,6 +25,7 @@ def notify(
     outbox.put(
         session,
         to=user.email,
+        user_id=user.id,
         template=template,
         locale=user.locale,
         name=user.name,

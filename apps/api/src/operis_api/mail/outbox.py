@@ -25,14 +25,20 @@ class Outbox:
         self._vault = vault
         self._dashboard_url = dashboard_url
 
-    def put(self, session: AsyncSession, *, to: str, template: str, locale: str, **facts: str) -> None:
-        """Add a mail; `template` is a table of mail/texts/en.toml, and `facts` are what its words name."""
+    def put(
+        self, session: AsyncSession, *, to: str, template: str, locale: str, user_id: UUID | None = None, **facts: str
+    ) -> None:
+        """Add a mail, a user's where they have an account.
+
+        `template` is a table of mail/texts/en.toml, and `facts` are what its words name.
+        """
         identifier = new_id()
         content = msgspec.json.encode(Content(locale, facts))
         session.add(
             Mail(
                 id=identifier,
                 recipient=to,
+                user_id=user_id,
                 template=template,
                 content_encrypted=self._vault.seal(content, context=context_of(identifier)),
             )

@@ -44,7 +44,7 @@ class MemberView(Limits, frozen=True, kw_only=True):
     email: str
     name: str
     role: Role
-    status: Literal["active", "suspended"]
+    status: Literal["active", "suspended", "erasing"]
     keys: int
     created_at: datetime
 

@@ -221,7 +221,7 @@ def show_member(row: Member) -> MemberView:
         email=row.email,
         name=row.name,
         role=cast("Role", membership.role),
-        status=cast("Literal['active', 'suspended']", row.status),
+        status=cast("Literal['active', 'suspended', 'erasing']", row.status),
         keys=row.keys,
         created_at=membership.created_at,
         **msgspec.structs.asdict(show_limits(membership)),

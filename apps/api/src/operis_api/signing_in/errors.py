@@ -19,6 +19,10 @@ class OperatorNotImpersonated(DomainError):
     status, code, title = 409, "operator_not_impersonated", "Nobody acts as an operator but themselves."
 
 
+class ErasurePending(DomainError):
+    status, code, title = 403, "erasure_pending", "The account is about to be erased."
+
+
 class RefreshRefused(DomainError):
     status, code, title = 401, "invalid_refresh_token", "The session has ended; sign in again."
 

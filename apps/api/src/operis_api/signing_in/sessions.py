@@ -17,6 +17,7 @@ from operis_api.mail.outbox import Outbox
 from operis_api.signing_in.devices import is_new_device
 from operis_api.signing_in.errors import (
     EmailUnverified,
+    ErasurePending,
     InvalidCredentials,
     RefreshRefused,
     StepUpRequired,
@@ -58,6 +59,10 @@ async def check_credentials(user: User | None, password: str) -> User:
 async def check_may_sign_in(session: AsyncSession, user_id: UUID) -> User:
     """Return the locked user who has shown who they are; raises `UserSuspended` or `EmailUnverified`."""
     user = await session.get_one(User, user_id, with_for_update=True)
+    if user.status == "erasing" and user.erase_at is not None:
+        raise ErasurePending(
+            "Until then it can be undone: POST /api/v1/auth/erasure/undo.", erase_at=user.erase_at.isoformat()
+        )
     if user.standing != "active":
         end = user.suspended_until
         raise UserSuspended("Ask the operator why.", until=None if end is None else end.isoformat())
