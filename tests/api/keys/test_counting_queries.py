@@ -11,6 +11,7 @@ from operis_api.keys.authentication import Asking, KeyRing
 from operis_api.keys.errors import InvalidApiKey
 from operis_api.keys.secret import Peppers, new_secret
 from operis_api.keys.uses import KeyUses
+from operis_api.kit.encryption import Vault
 from operis_api.kit.sessions import create_engine
 from operis_api.kit.tokens import TokenSigner
 from operis_api.migrating import APP_ROLE
@@ -64,7 +65,16 @@ async def counted(database: Database, api: Api) -> AsyncGenerator[Counted]:
 
     event.listen(engine.sync_engine, "before_cursor_execute", note)
     peppers = Peppers([*settings.derive_keys("api-key-pepper"), b"an earlier pepper"])
-    yield Counted(KeyRing(sessions, TokenSigner(b"a" * 32, b"b" * 32), peppers, KeyUses(sessions)), statements)
+    yield Counted(
+        KeyRing(
+            sessions,
+            TokenSigner(b"a" * 32, b"b" * 32),
+            peppers,
+            KeyUses(sessions),
+            vault=Vault(*settings.derive_keys("vault")),
+        ),
+        statements,
+    )
     await engine.dispose()
 
 

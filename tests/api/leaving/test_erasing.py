@@ -60,8 +60,8 @@ async def find_text(database: Database, words: tuple[str, ...]) -> list[str]:
     return found
 
 
-SEALED_WITH_THE_CHARGE = "usage_records"
-"""Address and program of each request: changing them would break the ledger's chain."""
+PROGRAMS = "client_agent"
+"""Of usage records: what called is no word about who did, and changing it would break the ledger's chain."""
 
 
 async def live(api: Api, admin: AsyncOperis) -> tuple[Account, tuple[str, ...]]:
@@ -104,7 +104,7 @@ async def test_no_text_of_any_table_has_a_word_of_somebody_erased(hasty: Api) ->
     await ada.client.erase_me()
     await assert_gone(hasty, ada.user_id)
     left = await find_text(hasty.database, words)
-    assert "\n".join(one for one in left if not one.startswith(SEALED_WITH_THE_CHARGE)) == ""
+    assert "\n".join(one for one in left if PROGRAMS not in one) == ""
     assert await hasty.database.fetch("SELECT 1 FROM person_keys WHERE user_id = $1::uuid", ada.user_id) == []
 
 
@@ -128,6 +128,28 @@ async def test_what_stays_of_somebody_erased_is_whole_and_nobodys(hasty: Api) ->
         await admin.update_user(ada.user_id, status="active", reason="Come back")
     again = await hasty.client().register(email=ada.email, password=PASSWORD, name="Quagga Again")
     assert again.user.id != ada.user_id
+
+
+async def test_where_calls_came_from_is_shown_until_their_caller_is_erased(hasty: Api) -> None:
+    ada = await sign_up(hasty)
+    admin = await hasty.admin()
+    secret = await mint(ada)
+    await hasty.client(secret).create_chat_completion(BODY)
+    await hasty.client(ada.client.token).create_chat_completion(BODY)
+    requests = (await ada.client.list_requests()).items
+    assert [(await ada.client.explain_request(one.id)).client_address for one in requests] == ["127.0.0.1"] * 2
+    assert (await ada.client.list_keys()).items[0].last_address == "127.0.0.1"
+    stored = await hasty.database.fetch(
+        "SELECT client_address FROM usage_records WHERE user_id = $1::uuid", ada.user_id
+    )
+    assert all("127.0.0.1" not in row["client_address"] for row in stored)
+    document = await ada.client.export_me()
+    assert {row["client_address"] for row in document.tables["requests"]} == {"127.0.0.1"}
+    await ada.client.erase_me()
+    await assert_gone(hasty, ada.user_id)
+    for one in requests:
+        explained = await admin.explain_admin_request(ada.organization_id, one.id)
+        assert (explained.client_address, explained.request.id) == (None, one.id)
 
 
 async def test_everything_of_theirs_ends_at_the_asking_and_signing_in_offers_to_undo(

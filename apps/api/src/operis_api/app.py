@@ -167,7 +167,12 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
     uses = KeyUses(sessions)
     catalog = Catalog(sessions, vault, echo_enabled=settings.echo_enabled)
     keyring = KeyRing(
-        sessions, signer, peppers, uses, operators_need_second_factor=settings.operators_need_second_factor
+        sessions,
+        signer,
+        peppers,
+        uses,
+        vault=vault,
+        operators_need_second_factor=settings.operators_need_second_factor,
     )
     holds = Holds(settings.database_url, APP_ROLE)
     live = LiveCalls(holds)

@@ -8,17 +8,22 @@ from uuid import UUID
 import msgspec
 from litestar import Router, get
 from litestar.params import FromPath
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.access.identity import Identity
+from operis_api.audit.sealing import PersonKeys, open_address
 from operis_api.catalog.offers import resolve_price
 from operis_api.catalog.pricing import METERS, PICO_PER_NANO, Meters, Tier
+from operis_api.kit.encryption import Vault
 from operis_api.kit.money import format_micro, format_nano, format_ratio
 from operis_api.ledger.wallets import list_posting_entries, read_grant_sources, read_reversal
 from operis_api.usage.presenting import show_request
 from operis_api.usage.records import RecordRow, read_record
 from operis_api.usage.schemas import Request
 from operis_db.catalog import Price
+from operis_db.people import ApiKey
+from operis_db.usage import UsageRecord
 
 
 class MeterLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,9 +111,17 @@ async def explain(session: AsyncSession, row: RecordRow, *, for_operator: bool) 
         ],
         entries=await _ledger_lines(session, record.organization_id, record.id),
         reversal=await _reversal(session, record.organization_id, record.id),
-        client_address=record.client_address,
+        client_address=await _open_address(session, record),
         client_agent=record.client_agent,
     )
+
+
+async def _open_address(session: AsyncSession, record: UsageRecord) -> str | None:
+    """Return where the call came from, as far as the key of its caller, or of its key's maker, is still there."""
+    maker = select(ApiKey.user_id).where(ApiKey.organization_id == record.organization_id, ApiKey.id == record.key_id)
+    keeper = await session.scalar(maker) if record.key_id else record.user_id
+    keys = await PersonKeys(cast("Vault", session.info["vault"])).read(session, [keeper] if keeper else [])
+    return open_address(keys.get(keeper) if keeper else None, record.client_address)
 
 
 async def _reversal(session: AsyncSession, organization_id: UUID, request_id: UUID) -> ChargeReversal | None:

@@ -1,6 +1,7 @@
 """The keys that seal what records say of persons, one for each. Destroying a key erases all that it sealed."""
 
 import secrets
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -13,6 +14,9 @@ from operis_api.kit.encryption import Vault
 from operis_db.records import PersonKey
 
 KEY_BYTES = 32
+_SEALED = "sealed:"
+"""In front of a text that is sealed."""
+_ADDRESS = "client-address"
 
 
 class PersonKeys:
@@ -26,7 +30,7 @@ class PersonKeys:
         """Return the person's key, making it where there is none yet."""
         if user_id not in self._keys:
             sealed = session.scalar(_read(user_id)) or self._make(session, user_id)
-            self._keys[user_id] = self._open(user_id, sealed)
+            self._keys[user_id] = self.open_key(user_id, sealed)
         return self._keys[user_id]
 
     async def read(self, session: AsyncSession, user_ids: Sequence[UUID]) -> dict[UUID, Vault]:
@@ -34,7 +38,7 @@ class PersonKeys:
         rows = await session.execute(
             select(PersonKey.user_id, PersonKey.key_encrypted).where(PersonKey.user_id.in_(user_ids))
         )
-        return {row.user_id: self._open(row.user_id, row.key_encrypted) for row in rows}
+        return {row.user_id: self.open_key(row.user_id, row.key_encrypted) for row in rows}
 
     def _make(self, session: Session, user_id: UUID) -> bytes:
         sealed = self._vault.seal(secrets.token_bytes(KEY_BYTES), context=_context(user_id))
@@ -42,8 +46,23 @@ class PersonKeys:
         session.execute(made)
         return session.scalars(_read(user_id)).one()  # another transaction's, where that was faster
 
-    def _open(self, user_id: UUID, sealed: bytes) -> Vault:
+    def open_key(self, user_id: UUID, sealed: bytes) -> Vault:
         return Vault(self._vault.open(sealed, context=_context(user_id)))
+
+
+def seal_address(key: Vault, address: str) -> str:
+    """Return the text to keep in place of a person's network address."""
+    return _SEALED + b64encode(key.seal(address.encode(), context=_ADDRESS)).decode()
+
+
+def open_address(key: Vault | None, kept: str | None) -> str | None:
+    """Return the address, None where its key was destroyed; what was never sealed is returned as it is."""
+    if kept is None or not kept.startswith(_SEALED):
+        return kept
+    try:
+        return key.open(b64decode(kept.removeprefix(_SEALED)), context=_ADDRESS).decode() if key else None
+    except ValueError:  # another key was made since
+        return None
 
 
 async def destroy_key(session: AsyncSession, user_id: UUID) -> None:

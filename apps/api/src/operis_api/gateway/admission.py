@@ -156,7 +156,7 @@ class Admissions:
             floor_tokens=quoted.tokens_for(quoted.output_tokens_min),
             streamed=request.streamed,
             prompt_tokens=request.prompt_tokens_estimate,
-            client_address=origin.asking.address,
+            client_address=caller.seal_address(origin.asking.address),
             client_agent=origin.asking.agent,
         )
 

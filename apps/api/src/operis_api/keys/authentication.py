@@ -21,14 +21,17 @@ from operis_api.access.identity import SignedIn, has_second_factor
 from operis_api.access.permissions import allows
 from operis_api.access.rights import Rights, allows_address, holds_scope
 from operis_api.access.suspending import lift_what_is_over
+from operis_api.audit.sealing import PersonKeys, seal_address
 from operis_api.keys.errors import AddressNotAllowed, InvalidApiKey, KeyDisabled, OwnerSuspended, ScopeRequired
 from operis_api.keys.minting import rights_of
 from operis_api.keys.secret import Peppers, is_well_formed
 from operis_api.keys.uses import KeyUses, Use
+from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import DomainError, Forbidden
 from operis_api.kit.sessions import Sessions
 from operis_api.kit.tokens import AccessToken, TokenSigner
 from operis_db.people import ApiKey, KeySecret, Membership, Organization, Session, User
+from operis_db.records import PersonKey
 
 CACHED_KEYS_MAX = 50_000
 ROLE_OF_SERVICE_KEYS = "admin"
@@ -58,6 +61,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     rights: Rights = Rights()
     read_at: float = 0.0
     """On the monotonic clock."""
+    person_key: Vault | None = None
+    """Of the user: what is kept of where they call from is sealed with it."""
+
+    def seal_address(self, address: str | None) -> str | None:
+        """Return what is kept of the address, so that erasing the user erases it; nothing without their key."""
+        return seal_address(self.person_key, address) if self.person_key and address else None
 
     @property
     def announcements(self) -> dict[str, str]:
@@ -83,6 +92,9 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     agent: str | None
 
 
+_Found = tuple[ApiKey, KeySecret, str, Organization, str | None, datetime, bytes | None]
+
+
 class KeyRing:
     """Resolves credentials, remembering API keys by their hash."""
 
@@ -93,8 +105,10 @@ class KeyRing:
         peppers: Peppers,
         uses: KeyUses,
         *,
+        vault: Vault,
         operators_need_second_factor: bool = False,
     ) -> None:
+        self._person_keys = PersonKeys(vault)
         self._sessions = sessions
         self._signer = signer
         self._peppers = peppers
@@ -168,7 +182,9 @@ class KeyRing:
         began_at = time.monotonic()
         async with self._sessions.begin() as session:
             query = (
-                select(ApiKey, KeySecret, User.status, Organization, Membership.role, func.now())
+                select(
+                    ApiKey, KeySecret, User.status, Organization, Membership.role, func.now(), PersonKey.key_encrypted
+                )
                 .join(
                     KeySecret, (KeySecret.organization_id == ApiKey.organization_id) & (KeySecret.key_id == ApiKey.id)
                 )
@@ -178,6 +194,7 @@ class KeyRing:
                     Membership,
                     (Membership.user_id == ApiKey.user_id) & (Membership.organization_id == ApiKey.organization_id),
                 )
+                .outerjoin(PersonKey, PersonKey.user_id == ApiKey.user_id)
                 .where(KeySecret.secret_hash.in_(hashes))
             )
             found = (await session.execute(query)).tuples().first()
@@ -190,6 +207,8 @@ class KeyRing:
                 raise
             assert found is not None
             secret = found[1]
+            person_key = self._open_person_key(caller.user_id, found[6])
+            caller = msgspec.structs.replace(caller, person_key=person_key)
             if secret.secret_hash != hashes[0]:
                 await session.execute(
                     update(KeySecret)
@@ -209,10 +228,12 @@ class KeyRing:
                 Organization.plan_id,
                 User.role.label("operator_role"),
                 has_second_factor().label("has_second_factor"),
+                PersonKey.key_encrypted,
             )
             .join(Organization, Organization.id == Membership.organization_id)
             .join(User, User.id == Membership.user_id)
             .join(Session, Session.user_id == User.id)
+            .outerjoin(PersonKey, PersonKey.user_id == User.id)
             .where(
                 Membership.user_id == token.user_id,
                 User.status == "active",
@@ -237,14 +258,18 @@ class KeyRing:
             role=found.role,
             session_id=token.session_id,
             plan_id=found.plan_id,
+            person_key=self._open_person_key(token.user_id, found.key_encrypted),
         )
 
+    def _open_person_key(self, user_id: UUID, sealed: bytes | None) -> Vault | None:
+        return None if sealed is None else self._person_keys.open_key(user_id, sealed)
 
-def _judge(found: tuple[ApiKey, KeySecret, str, Organization, str | None, datetime] | None, began_at: float) -> Caller:
+
+def _judge(found: _Found | None, began_at: float) -> Caller:
     """Return whose key was found, or raise why it is not good."""
     if found is None:
         raise InvalidApiKey("The key is unknown, revoked or expired.")
-    key, secret, user_status, organization, role, now = found
+    key, secret, user_status, organization, role, now, _ = found
     ends = [end for end in (key.expires_at, secret.expires_at) if end is not None]
     if key.revoked_at is not None or any(end <= now for end in ends):
         raise InvalidApiKey("The key is unknown, revoked or expired.")

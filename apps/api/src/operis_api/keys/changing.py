@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import cast
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from operis_api.audit.sealing import PersonKeys, open_address
 from operis_api.keys.errors import DisabledByOperator
 from operis_api.keys.minting import refuse_revoked
+from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import NotFound
 from operis_api.limits.states import LimitState, list_states_of_keys
 from operis_db.people import ApiKey, KeySecret, KeyUse, Organization, Spending, User
@@ -48,7 +51,7 @@ async def list_keys(session: AsyncSession, filters: KeyFilters, *, before: UUID 
         query = query.where(ApiKey.id < before)
     rows = (await session.execute(query.order_by(ApiKey.id.desc()).limit(limit + 1))).all()
     states = await list_states_of_keys(session, [(row.ApiKey.organization_id, row.ApiKey.id) for row in rows])
-    return [KeyRow(*row, states=states.get(row.ApiKey.id, [])) for row in rows]
+    return await _open_addresses(session, [KeyRow(*row, states=states.get(row.ApiKey.id, [])) for row in rows])
 
 
 async def read_key(session: AsyncSession, key_id: UUID, organization_id: UUID | None = None) -> KeyRow:
@@ -61,7 +64,18 @@ async def read_key(session: AsyncSession, key_id: UUID, organization_id: UUID | 
         raise NotFound(f"There is no key {key_id}.")
     key: ApiKey = row.ApiKey
     states = await list_states_of_keys(session, [(key.organization_id, key.id)])
-    return KeyRow(*row, states=states.get(key.id, []))
+    (shown,) = await _open_addresses(session, [KeyRow(*row, states=states.get(key.id, []))])
+    return shown
+
+
+async def _open_addresses(session: AsyncSession, rows: list[KeyRow]) -> list[KeyRow]:
+    """Open what admission sealed for each key's user."""
+    keys = PersonKeys(cast("Vault", session.info["vault"]))
+    found = await keys.read(session, list({row.key.user_id for row in rows}))
+    return [
+        msgspec.structs.replace(row, last_address=open_address(found.get(row.key.user_id), row.last_address))
+        for row in rows
+    ]
 
 
 async def lock_key(session: AsyncSession, key_id: UUID, organization_id: UUID | None = None) -> ApiKey:

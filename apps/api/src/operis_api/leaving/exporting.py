@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.audit.listing import AuditRow, EventFilters, list_events
+from operis_api.audit.sealing import PersonKeys, open_address
+from operis_api.kit.encryption import Vault
 from operis_api.leaving.personal import EXPORTS
 from operis_db.people import User
 
@@ -30,6 +32,9 @@ async def export_person(session: AsyncSession, user: User) -> Export:
     facts: dict[str, object] = {"id": user.id, "email": user.email}
     tables = {name: await _read(session, query, facts) for name, query in EXPORTS.items()}
     (own,) = tables.pop("users")
+    key = (await PersonKeys(cast("Vault", session.info["vault"])).read(session, [user.id])).get(user.id)
+    for row in (*tables["requests"], *tables["spending"]):
+        row.update({name: open_address(key, kept) for name, kept in row.items() if name.endswith("address")})
     did = await list_events(session, EventFilters(actor_id=user.id), before=None, limit=ROWS_MAX)
     suffered = await list_events(session, EventFilters(target_id=str(user.id)), before=None, limit=ROWS_MAX)
     audit = sorted({row.id: row for row in (*did, *suffered)}.values(), key=lambda row: row.id, reverse=True)
