@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_24_0245"
-down_revision = "2026_11_24_0225"
+down_revision = "2026_11_24_0240"
 branch_labels = None
 depends_on = None
 

@@ -26,6 +26,8 @@ FACTS = {
         "role",
         "key",
         "place",
+        "passkey",
+        "end",
     )
 }
 

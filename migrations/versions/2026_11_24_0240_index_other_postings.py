@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "2026_11_24_0225"
+revision = "2026_11_24_0240"
 down_revision = "2026_11_24_0235"
 branch_labels = None
 depends_on = None
