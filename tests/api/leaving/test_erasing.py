@@ -8,7 +8,7 @@ import pytest
 
 from operis_api.audit.proving import AUDIT_INVARIANTS
 from operis_api.leaving.personal import ERASURES
-from operis_client import AsyncOperis
+from operis_client import ApiError, AsyncOperis
 from operis_db.embedded import EmbeddedPostgres
 from operis_db.tables import metadata
 from tests.factories import PASSWORD, Account, join, mint, new_email, set_balance, share, sign_up, token_of
@@ -292,3 +292,17 @@ ABOUT_PEOPLE = {"user_id", "operator_id", "actor_id", "email", "recipient", "acc
 def test_every_table_that_knows_of_people_says_what_becomes_of_it() -> None:
     knowing = {name for name, table in metadata.tables.items() if ABOUT_PEOPLE & set(table.columns.keys())}
     assert knowing - set(ERASURES) == set(KEPT)
+
+
+async def test_nobody_joins_an_organization_whose_owner_leaves_in_that_moment(api: Api) -> None:
+    for _ in range(3):
+        owner = await share(await sign_up(api))
+        grace = await sign_up(api)
+        sent = await owner.client.invite_member(owner.organization_id, email=grace.email, role="admin")
+        asked, joined = await asyncio.gather(
+            owner.client.erase_me(), grace.client.accept_invitation(token=token_of(sent)), return_exceptions=True
+        )
+        assert isinstance(asked, ApiError) is not isinstance(joined, ApiError), (asked, joined)
+        refusal = asked if isinstance(asked, ApiError) else joined
+        assert isinstance(refusal, ApiError)
+        assert refusal.code in {"owns_organizations", "invitation_over"}

@@ -49,16 +49,18 @@ async def ask_erasure(
     refuse_leaving(user)
     if user.role != "user":
         raise StillOperator("Ask a superadmin to take it away.")
-    own = await _read_own(session, user.id)
+    owned = Organization.owner_id == user.id, Organization.status != "deleted"
+    balances = {
+        organization_id: await lock_balance(session, organization_id)  # first, as every call does
+        for organization_id in await session.scalars(select(Organization.id).where(*owned).order_by(Organization.id))
+    }
+    locked = select(Organization.id).where(*owned).order_by(Organization.id).with_for_update(key_share=True)
+    await session.execute(locked)  # so that nobody joins meanwhile
     await _refuse_left_behind(session, user.id)
-    credits_nano = 0
-    for organization in own:
-        balance = await lock_balance(session, organization.id)
-        if balance.open_holds:
-            raise CallsRunning("Wait until they have ended.", retry_after_seconds=5)
-        credits_nano += balance.owned_nano
-    if await has_open_holds(session, user.id):
+    own = await _read_own(session, user.id)
+    if any(balance.open_holds for balance in balances.values()) or await has_open_holds(session, user.id):
         raise CallsRunning("Wait until they have ended.", retry_after_seconds=5)
+    credits_nano = sum(balance.owned_nano for balance in balances.values())
     if credits_nano and not forfeit_credits:
         raise CreditsLeft("Spend them, have them paid out, or give them up.", credits=format_nano(credits_nano))
     erase_at = datetime.now(UTC) + timedelta(days=undo_days)
