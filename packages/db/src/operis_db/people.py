@@ -13,6 +13,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Text,
+    UniqueConstraint,
     case,
     func,
     text,
@@ -286,6 +287,42 @@ class PasskeyChallenge(Base):
     challenge_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     purpose: Mapped[str] = mapped_column(String(16))
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    expires_at: Mapped[Moment] = mapped_column(index=True)
+
+
+class ProviderIdentity(Base):
+    """Who a user is at an identity provider: one there, and nobody else's."""
+
+    __tablename__ = "provider_identities"
+    id: Mapped[NewId] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    provider: Mapped[str] = mapped_column(String(32))
+    """Its name in the settings when it was linked."""
+    issuer: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(CITEXT)
+    created_at: Mapped[CreatedAt]
+    last_used_at: Mapped[Moment | None]
+
+    __table_args__ = (
+        UniqueConstraint("issuer", "subject"),
+        UniqueConstraint("user_id", "issuer"),
+    )
+
+
+class ProviderAttempt(Base):
+    """A sign-in under way at an identity provider, or one that waits for a password; tokens are hashed."""
+
+    __tablename__ = "provider_attempts"
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    browser_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    provider: Mapped[str] = mapped_column(String(32))
+    purpose: Mapped[str] = mapped_column(String(16))
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    nonce: Mapped[str] = mapped_column(Text)
+    verifier: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str | None] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(CITEXT)
     expires_at: Mapped[Moment] = mapped_column(index=True)
 
 
