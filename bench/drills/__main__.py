@@ -3,7 +3,7 @@
 import sys
 
 from bench.choosing import Runnable, run_chosen
-from bench.drills import crashes, outages, races, rights, soak, tampering
+from bench.drills import crashes, outages, races, rights, soak, tampering, timing
 
 DRILLS = {
     "crashes": Runnable(crashes.main, 500, "kills", 12, "processes die in named places; each call is charged once"),
@@ -14,6 +14,7 @@ DRILLS = {
     ),
     "soak": Runnable(soak.main, 1_000_000, "operations", 20, "random movements by 64 clients, and a replay of them"),
     "tampering": Runnable(tampering.main, 1000, "changes", 3, "a superuser changes the books; verifying finds each"),
+    "timing": Runnable(timing.main, 1000, "addresses", 12, "no answer tells by its time whether an address is known"),
 }
 
 if __name__ == "__main__":
