@@ -14,6 +14,7 @@ import pytest
 from operis_client import AsyncOperis
 from operis_db.embedded import EmbeddedPostgres
 from tests.factories import Account, sign_up
+from tests.fakes.identity_provider import IdentityProvider, run_identity_provider, setting_of
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream, Script, run_openai_upstream
 from tests.running import Api, Database, make_database, run_api
 
@@ -49,8 +50,15 @@ async def database(postgres: EmbeddedPostgres) -> Database:
 
 
 @pytest.fixture(scope="session")
-async def api(database: Database) -> AsyncGenerator[Api]:
-    async with run_api(database) as running:
+async def identity_provider() -> AsyncGenerator[IdentityProvider]:
+    """One that the shared API knows as `acme`."""
+    async with run_identity_provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def api(database: Database, identity_provider: IdentityProvider) -> AsyncGenerator[Api]:
+    async with run_api(database, OPERIS_IDENTITY_PROVIDERS=setting_of(acme=identity_provider)) as running:
         yield running
 
 

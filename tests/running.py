@@ -73,6 +73,10 @@ class Api:
         self.http = httpx.AsyncClient(timeout=60)
         self._sdks: list[AsyncOpenAI | AsyncAnthropic] = []
 
+    @property
+    def dashboard_port(self) -> int:
+        return next_to(int(self.base_url.rpartition(":")[2]))
+
     def client(self, token: str | None = None) -> AsyncOperis:
         return AsyncOperis(self.base_url, token=token, http=self.http)
 
@@ -159,10 +163,14 @@ def environment(database: Database, home: Path, port: int, **settings: str) -> d
         "OPERIS_MIGRATE_DATABASE_URL": database.owner_url,
         "OPERIS_HOME": str(home),
         "OPERIS_API_PORT": str(port),
-        "OPERIS_DASHBOARD_PORT": str(port + 1 if port < 65535 else port - 1),
+        "OPERIS_DASHBOARD_PORT": str(next_to(port)),
         "OPERIS_SECRET_KEY": "for-tests-alone-0123456789-abcdefghijklmnop",
         **settings,
     }
+
+
+def next_to(port: int) -> int:
+    return port + 1 if port < 65535 else port - 1
 
 
 @asynccontextmanager

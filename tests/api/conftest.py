@@ -13,7 +13,8 @@ from tests.running import Api, Database, make_database, run_api
 
 @pytest.fixture(scope="session")
 async def second_api(database: Database, api: Api) -> AsyncGenerator[Api]:
-    async with run_api(database, OPERIS_HOME=str(api.log.parent)) as running:
+    dashboard = f"http://127.0.0.1:{api.dashboard_port}"
+    async with run_api(database, OPERIS_HOME=str(api.log.parent), OPERIS_PUBLIC_DASHBOARD_URL=dashboard) as running:
         yield running
 
 

@@ -67,8 +67,7 @@ class Authenticator:
 
 def device_for(api: Api) -> Authenticator:
     """Return a new device in front of this API's dashboard, which loopback knows by name."""
-    port = int(api.base_url.rpartition(":")[2])
-    return Authenticator(origin=f"http://localhost:{port + 1 if port < 65535 else port - 1}")
+    return Authenticator(origin=f"http://localhost:{api.dashboard_port}")
 
 
 async def add_passkey(account: Account, device: Authenticator, *, name: str = "Phone") -> PasskeyView:

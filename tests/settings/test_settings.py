@@ -196,3 +196,33 @@ def test_production_refuses_to_be_killed_by_a_drill(tmp_path: Path) -> None:
     assert development(tmp_path, OPERIS_CRASH_AT="after_hold:3").crash_at == ("after_hold", 3)
     with pytest.raises(SettingError, match=r"OPERIS_CRASH_AT.*production"):
         read_settings({**PRODUCTION, "OPERIS_CRASH_AT": "after_hold:3"})
+
+
+ACME = '{"name": "acme", "issuer": "https://id.acme.test", "client_id": "operis", "client_secret": "hush-hush"}'
+
+
+def test_identity_providers_are_a_list_in_json() -> None:
+    found = read_settings({**PRODUCTION, "OPERIS_IDENTITY_PROVIDERS": f"[{ACME}]"}).identity_providers
+    assert [(one.name, one.issuer, one.client_secret) for one in found] == [
+        ("acme", "https://id.acme.test", "hush-hush")
+    ]
+    assert read_settings(PRODUCTION).identity_providers == ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "acme",
+        ACME,
+        f"[{ACME}, {ACME}]",
+        f"[{ACME.replace('acme', 'Acme Inc', 1)}]",
+        f"[{ACME.replace('https://', 'http://')}]",
+        f"[{ACME.replace('https://id.acme.test', '')}]",
+        f"[{ACME.replace('hush-hush', '')}]",
+        f"[{ACME.replace('client_id', 'client')}]",
+    ],
+)
+def test_a_wrong_list_of_identity_providers_stops_the_start_and_tells_no_secret(value: str) -> None:
+    with pytest.raises(SettingError, match="OPERIS_IDENTITY_PROVIDERS") as found:
+        read_settings({**PRODUCTION, "OPERIS_IDENTITY_PROVIDERS": value})
+    assert "hush" not in str(found.value)

@@ -8,6 +8,7 @@ from operis_api.access.permissions import OPERATOR_ROLES, ORGANIZATION_ROLES
 from operis_client import AsyncOperis
 from tests.factories import Account, join, new_email, set_balance, share, sign_up
 from tests.fakes.authenticator import add_passkey, device_for
+from tests.fakes.identity_provider import IdentityProvider, link
 from tests.running import Api
 
 
@@ -48,7 +49,9 @@ async def stranger(api: Api) -> Account:
 
 
 @pytest.fixture(scope="session")
-async def belongings(api: Api, admin: AsyncOperis, stranger: Account) -> dict[str, str]:
+async def belongings(
+    api: Api, admin: AsyncOperis, stranger: Account, identity_provider: IdentityProvider
+) -> dict[str, str]:
     """What the stranger owns, by the name of its parameter in a path."""
     await set_balance(admin, stranger, "1")
     minted = await stranger.client.mint_key(name="theirs")
@@ -56,6 +59,8 @@ async def belongings(api: Api, admin: AsyncOperis, stranger: Account) -> dict[st
         model="operis/echo", messages=[{"role": "user", "content": "private"}]
     )
     invited = await stranger.client.invite_member(stranger.organization_id, email=new_email(), role="viewer")
+    other = await sign_up(api)
+    await link(other, identity_provider, "acme", sub=other.user_id)
     request = (await stranger.client.list_requests()).items[0]
     return {
         "key_id": minted.key.id,
@@ -63,6 +68,8 @@ async def belongings(api: Api, admin: AsyncOperis, stranger: Account) -> dict[st
         "organization_id": stranger.organization_id,
         "user_id": stranger.user_id,
         "invitation_id": invited.invitation.id,
-        "passkey_id": (await add_passkey(await sign_up(api), device_for(api))).id,
+        "passkey_id": (await add_passkey(other, device_for(api))).id,
+        "identity_id": (await other.client.list_identities())[0].id,
+        "provider": "nobody",
         "session_id": (await stranger.client.list_sessions()).items[0].id,
     }

@@ -17,6 +17,7 @@ from operis_client import AsyncOperis
 from tests.factories import PASSWORD, Account, join, mint, new_email, set_balance, share, sign_up, token_of
 from tests.fakes.authenticator import add_passkey as keep_passkey
 from tests.fakes.authenticator import device_for
+from tests.fakes.identity_provider import IdentityProvider, link
 from tests.fakes.openai_upstream import API_KEY, OpenAIUpstream
 from tests.habits.walking import OPERATIONS, Operation, name_of, send
 from tests.money.moving import give
@@ -28,6 +29,8 @@ NO_CHANGE = {
     "begin_passkey": "a challenge is nothing yet",
     "begin_passkey_sign_in": "a challenge is nothing yet",
     "begin_passkey_step_up": "a challenge is nothing yet",
+    "begin_provider_sign_in": "an attempt is nothing yet",
+    "begin_link": "an attempt is nothing yet",
     "test_upstream": "it asks the provider, and keeps nothing",
     "verify_ledger": "it reads the books; who asked is kept with the result",
 }
@@ -51,6 +54,7 @@ class Stage:
     admin: AsyncOperis
     owner: Account
     provider: OpenAIUpstream
+    identities: IdentityProvider
 
     @property
     def shared(self) -> dict[str, str]:
@@ -259,6 +263,40 @@ async def finish_passkey_sign_in(stage: Stage) -> Change:
     ada, device = await sign_up(stage.api), device_for(stage.api)
     await keep_passkey(ada, device)
     return Change(None, body={"credential": device.get(await stage.api.client().begin_passkey_sign_in())})
+
+
+@change
+async def finish_provider_sign_in(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    await link(ada, stage.identities, "acme", sub=ada.user_id)
+    departure = await stage.api.client().begin_provider_sign_in("acme")
+    back = stage.identities.consent(departure.url, sub=ada.user_id)
+    return Change(None, body={**back, "browser_token": departure.browser_token})
+
+
+@change
+async def prove_identity(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    departure = await stage.api.client().begin_provider_sign_in("acme")
+    kept = departure.browser_token
+    back = stage.identities.consent(departure.url, sub=ada.user_id, email=ada.email)
+    waiting = await stage.api.client().finish_provider_sign_in(**back, browser_token=kept)
+    return Change(None, body={"link_token": waiting.link_token, "browser_token": kept, "password": PASSWORD})
+
+
+@change
+async def finish_link(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    departure = await ada.client.begin_link("acme")
+    back = stage.identities.consent(departure.url, sub=ada.user_id)
+    return Change(ada.client.token, body={**back, "browser_token": departure.browser_token})
+
+
+@change
+async def unlink_identity(stage: Stage) -> Change:
+    ada = await sign_up(stage.api)
+    await link(ada, stage.identities, "acme", sub=ada.user_id)
+    return Change(ada.client.token, {"identity_id": (await ada.client.list_identities())[0].id})
 
 
 @change
@@ -629,10 +667,10 @@ async def remove_multiplier(stage: Stage) -> Change:
 
 
 @pytest.fixture(scope="session")
-async def stage(api: Api, admin: AsyncOperis, provider: OpenAIUpstream) -> Stage:
+async def stage(api: Api, admin: AsyncOperis, provider: OpenAIUpstream, identity_provider: IdentityProvider) -> Stage:
     owner = await share(await sign_up(api))
     await set_balance(admin, owner, "1")
-    return Stage(api, admin, owner, provider)
+    return Stage(api, admin, owner, provider, identity_provider)
 
 
 def test_every_changing_route_is_here_and_nothing_else() -> None:

@@ -28,6 +28,7 @@ FACTS = {
         "place",
         "passkey",
         "end",
+        "provider",
     )
 }
 

@@ -59,6 +59,8 @@ from operis_api.mail import routes as mailbox
 from operis_api.mail.delivering import choose_delivery
 from operis_api.mail.outbox import Outbox
 from operis_api.migrating import APP_ROLE
+from operis_api.oidc import routes as oidc
+from operis_api.oidc.providers import Providers
 from operis_api.organizations import routes as organizations
 from operis_api.organizations import team_routes
 from operis_api.settings import SettingError, Settings, read_settings
@@ -84,6 +86,8 @@ api_router = Router(
         second_factor_routes.router,
         passkey_routes.sign_in_router,
         passkey_routes.router,
+        oidc.sign_in_router,
+        oidc.router,
         mailbox.router,
         leaks.report_leaks,
         keys.router,
@@ -190,6 +194,12 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         "openai": OpenAiProtocol(networks, patience),
         "anthropic": AnthropicProtocol(networks, patience),
     }
+    providers = Providers(
+        settings.identity_providers,
+        networks=networks,
+        redirect_uri=f"{settings.public_dashboard_url}/provider",
+        https_only=settings.production,
+    )
     protocols: dict[str, Protocolled] = {**over_http, "echo": EchoProtocol()}
     app.state.update(
         settings=settings,
@@ -199,6 +209,7 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         outbox=Outbox(vault, settings.public_dashboard_url),
         throttles=throttles,
         safe=Safe(vault, settings.derive_key("recovery-codes")),
+        providers=providers,
         party=party_of(settings.public_dashboard_url),
         claim_key=settings.derive_key(CLAIM_KEY),
         peppers=peppers,
@@ -230,4 +241,5 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         await holds.close()
         for protocol in over_http.values():
             await protocol.close()
+        await providers.close()
         await engine.dispose()

@@ -29,6 +29,7 @@ from operis_api.ledger.postings import EXPIRED_AT_ONCE_MAX, expire_grants, expir
 from operis_api.ledger.proof.chain import CUT_EVERY_SECONDS, cut_blocks
 from operis_api.mail.delivering import Delivery
 from operis_api.mail.sending import forget_mails, send_mails
+from operis_api.oidc.attempts import forget_attempts
 from operis_api.signing_in.impersonating import note_ended_impersonations
 from operis_api.throttling.throttles import Throttles
 from operis_db.records import IdempotentAnswer
@@ -113,6 +114,7 @@ def list_people_jobs(
         async with sessions.begin() as session:
             await forget_links(session)
             await forget_challenges(session)
+            await forget_attempts(session)
 
     return [
         Job("send_mails", 1, send_outbox),

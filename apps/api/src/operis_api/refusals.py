@@ -17,6 +17,7 @@ from operis_api.leaving import errors as leaving
 from operis_api.ledger import errors as ledger
 from operis_api.limits import errors as limits
 from operis_api.mail.errors import InvalidEmail
+from operis_api.oidc import errors as oidc
 from operis_api.organizations import errors as organizations
 from operis_api.signing_in import errors as signing_in
 from operis_api.throttling.errors import TooManyAttempts
@@ -112,6 +113,39 @@ _OWN: dict[str, tuple[type[DomainError], ...]] = {
         signing_in.UserSuspended,
         TooManyAttempts,
     ),
+    "list_identity_providers": (),
+    "begin_provider_sign_in": (NotFound, oidc.ProviderFailed, TooManyAttempts),
+    "finish_provider_sign_in": (
+        NotFound,
+        oidc.IdentityRefused,
+        oidc.IdentityTaken,
+        oidc.MailUnproven,
+        oidc.ProviderFailed,
+        InvalidEmail,
+        accounts.RegistrationClosed,
+        accounts.DomainNotAllowed,
+        accounts.EmailTaken,
+        organizations.AlreadyMember,
+        organizations.InvitationOver,
+        organizations.InvitedAnother,
+        signing_in.EmailUnverified,
+        signing_in.UserSuspended,
+        TooManyAttempts,
+    ),
+    "prove_identity": (
+        NotFound,
+        oidc.IdentityRefused,
+        oidc.IdentityTaken,
+        oidc.MailUnproven,
+        signing_in.InvalidCredentials,
+        signing_in.EmailUnverified,
+        signing_in.UserSuspended,
+        TooManyAttempts,
+    ),
+    "list_identities": (),
+    "begin_link": (oidc.ProviderFailed, signing_in.StepUpRequired),
+    "finish_link": (oidc.IdentityRefused, oidc.IdentityTaken, oidc.ProviderFailed, signing_in.StepUpRequired),
+    "unlink_identity": (signing_in.StepUpRequired,),
     "begin_passkey_step_up": (),
     "list_passkeys": (),
     "begin_passkey": (credentials.TooManyPasskeys, signing_in.StepUpRequired),

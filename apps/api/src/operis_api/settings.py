@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from email.errors import MessageError
@@ -39,6 +40,18 @@ class SmtpServer(msgspec.Struct, frozen=True, kw_only=True):
     password: str | None
 
 
+class IdentityProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A provider that users may sign in with, by OpenID Connect."""
+
+    name: str
+    title: str = ""
+    """What a page calls it; the name, where it is empty."""
+    issuer: str
+    """Exactly as the provider writes it."""
+    client_id: str
+    client_secret: str
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     environment: Literal["development", "production"] = "development"
     home: Path = Path(".operis")
@@ -63,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long somebody who asked to be erased can undo that."""
     operators_need_second_factor: bool = False
     """Whether an operator without a second factor gets no further than enrolling one."""
+    identity_providers: tuple[IdentityProvider, ...] = ()
     smtp: SmtpServer | None = None
     mail_from: str = "Operis <no-reply@localhost>"
     echo_enabled: bool = True
@@ -148,6 +162,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         registration_domains=_domains(environ, "OPERIS_REGISTRATION_DOMAINS"),
         erasure_undo_days=_integer(environ, "OPERIS_ERASURE_UNDO_DAYS", 14, 0, 365),
         operators_need_second_factor=_flag(environ, "OPERIS_OPERATORS_NEED_SECOND_FACTOR", default=False),
+        identity_providers=_identity_providers(environ, "OPERIS_IDENTITY_PROVIDERS", production=production),
         smtp=_smtp(environ, "OPERIS_SMTP_URL", production=production),
         mail_from=_mail_from(environ, "OPERIS_MAIL_FROM", urlsplit(public_dashboard_url).hostname or "localhost"),
         echo_enabled=_flag(environ, "OPERIS_ECHO_MODEL", default=not production),
@@ -259,6 +274,30 @@ def _smtp(environ: Mapping[str, str], name: str, *, production: bool) -> SmtpSer
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
     )
+
+
+def _identity_providers(environ: Mapping[str, str], name: str, *, production: bool) -> tuple[IdentityProvider, ...]:
+    """Read a JSON list; the message never repeats a secret."""
+    try:
+        found = msgspec.json.decode(environ.get(name) or "[]", type=tuple[IdentityProvider, ...])
+    except ValueError:
+        raise SettingError(
+            f"{name} is no list of providers; write JSON like "
+            '[{"name": "acme", "title": "Acme", "issuer": "https://id.acme.com", "client_id": "…", '
+            '"client_secret": "…"}].'
+        ) from None
+    names = [provider.name for provider in found]
+    for provider in found:
+        if not re.fullmatch(r"[a-z0-9-]{1,32}", provider.name) or names.count(provider.name) > 1:
+            raise SettingError(f"{name} names {provider.name!r}; use letters, digits and -, each name once.")
+        parts = urlsplit(provider.issuer)
+        if parts.scheme not in ({"https"} if production else {"https", "http"}) or not parts.hostname or parts.query:
+            raise SettingError(
+                f"{name} has for {provider.name} the issuer {provider.issuer!r}; it begins with https://."
+            )
+        if not provider.client_id or not provider.client_secret:
+            raise SettingError(f"{name} has no client_id or client_secret for {provider.name}.")
+    return found
 
 
 def _mail_from(environ: Mapping[str, str], name: str, host: str) -> str:

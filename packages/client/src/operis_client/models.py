@@ -50,6 +50,9 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
     mfa_required: bool = False
     mfa_token: str = ""
     mfa_methods: list[Literal["totp", "passkey", "recovery_code"]] = []
+    password_required: bool = False
+    """An account has the address of an identity: its password links the two (`prove_identity`)."""
+    link_token: str = ""
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -843,6 +846,27 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     last_seen_at: datetime
     expires_at: datetime
     current: bool
+
+
+class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    title: str
+
+
+class Departure(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to send the browser, and what it keeps until it comes back."""
+
+    url: str
+    browser_token: str
+
+
+class IdentityView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    provider: str
+    title: str
+    email: str | None
+    created_at: datetime
+    last_used_at: datetime | None
 
 
 class SecondFactorView(msgspec.Struct, frozen=True, kw_only=True):

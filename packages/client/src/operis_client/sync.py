@@ -21,10 +21,12 @@ from operis_client.models import (
     Alert,
     ApiKey,
     AuditRow,
+    Departure,
     Enrolment,
     ExplainedRequest,
     Export,
     GrantedRole,
+    IdentityView,
     InvitationView,
     LedgerCheck,
     LedgerVerification,
@@ -49,6 +51,7 @@ from operis_client.models import (
     Price,
     PriceImport,
     PriceTier,
+    ProviderView,
     Ready,
     RecoveryCodes,
     Refund,
@@ -210,6 +213,70 @@ class Operis:
             type(None),
             content=transport.body(password=password, code=code, credential=credential),
         )
+
+    def list_identity_providers(self) -> list[ProviderView]:
+        """List the providers that one can sign in with."""
+        return self._call("GET", "/api/v1/auth/providers", list[ProviderView])
+
+    def begin_provider_sign_in(self, provider: str) -> Departure:
+        return self._call("POST", f"/api/v1/auth/providers/{provider}/begin", Departure)
+
+    def finish_provider_sign_in(
+        self,
+        *,
+        state: str,
+        code: str,
+        browser_token: str,
+        iss: str | None = None,
+        device_token: str | None = None,
+        invitation: str | None = None,
+        locale: str | UnsetType = UNSET,
+    ) -> SignIn:
+        """Sign in with the query that the provider sent the browser back with; who is new signs up."""
+        return self._call(
+            "POST",
+            "/api/v1/auth/providers/finish",
+            SignIn,
+            content=transport.body(
+                state=state,
+                code=code,
+                browser_token=browser_token,
+                iss=iss,
+                device_token=device_token,
+                invitation=invitation,
+                locale=locale,
+            ),
+        )
+
+    def prove_identity(
+        self, *, link_token: str, browser_token: str, password: str, device_token: str | None = None
+    ) -> SignIn:
+        """Link the identity to the account that has its address, by that account's password, and sign in."""
+        return self._call(
+            "POST",
+            "/api/v1/auth/providers/prove",
+            SignIn,
+            content=transport.body(
+                link_token=link_token, browser_token=browser_token, password=password, device_token=device_token
+            ),
+        )
+
+    def list_identities(self) -> list[IdentityView]:
+        return self._call("GET", "/api/v1/me/identities", list[IdentityView])
+
+    def begin_link(self, provider: str) -> Departure:
+        return self._call("POST", f"/api/v1/me/identities/{provider}/begin", Departure)
+
+    def finish_link(self, *, state: str, code: str, browser_token: str, iss: str | None = None) -> None:
+        self._call(
+            "POST",
+            "/api/v1/me/identities/finish",
+            type(None),
+            content=transport.body(state=state, code=code, browser_token=browser_token, iss=iss),
+        )
+
+    def unlink_identity(self, identity_id: str) -> None:
+        self._call("DELETE", f"/api/v1/me/identities/{identity_id}", type(None))
 
     def begin_passkey_step_up(self) -> PasskeyOptions:
         return self._call("POST", "/api/v1/auth/step-up/passkey", PasskeyOptions)

@@ -16,6 +16,8 @@ ERASURES: dict[str, str] = {
     "second_factors": "DELETE FROM second_factors WHERE user_id = :id",
     "passkeys": "DELETE FROM passkeys WHERE user_id = :id",
     "passkey_challenges": "DELETE FROM passkey_challenges WHERE user_id = :id",
+    "provider_identities": "DELETE FROM provider_identities WHERE user_id = :id",
+    "provider_attempts": "DELETE FROM provider_attempts WHERE user_id = :id OR email = :email",
     "invitations": "DELETE FROM invitations WHERE email = :email OR accepted_by = :id OR organization_id = ANY (:own)",
     "platform_invitations": "DELETE FROM platform_invitations WHERE email = :email",
     "mails": "DELETE FROM mails WHERE user_id = :id OR lower(recipient) = lower(:email)",
@@ -64,6 +66,10 @@ EXPORTS: dict[str, str] = {
         WHERE user_id = :id ORDER BY id DESC
     """,
     "passkeys": "SELECT name, created_at, last_used_at FROM passkeys WHERE user_id = :id ORDER BY id DESC",
+    "provider_identities": """
+        SELECT provider, issuer, subject, email, created_at, last_used_at FROM provider_identities
+        WHERE user_id = :id ORDER BY id DESC
+    """,
     "second_factors": "SELECT confirmed_at, created_at FROM second_factors WHERE user_id = :id",
     "one_time_links": "SELECT purpose, address, created_at, expires_at FROM one_time_links WHERE user_id = :id",
     "impersonations": """

@@ -95,6 +95,9 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mfa_required: bool = False
     mfa_token: str = ""
     mfa_methods: list[SecondFactorMethod] = []
+    password_required: bool = False
+    """An account has the address of an identity: its password links the two."""
+    link_token: str = ""
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""Signing in with identity providers that speak OpenID Connect. A story over accounts and signing in."""
