@@ -231,6 +231,21 @@ async def test_the_wallet_shows_grants_and_a_running_balance(signed_in: tuple[Ta
     assert [(grant.source, grant.remaining.exact) for grant in wallet.grants] == [("bonus", "0.999985")]
 
 
+async def test_models_say_what_the_plan_pays_of_their_prices(
+    signed_in: tuple[Tab, Account], admin: AsyncOperis
+) -> None:
+    tab, _ = signed_in
+    (plan,) = [plan for plan in (await admin.list_plans()).items if plan.is_default]
+    saved = await admin.set_multiplier(plan_id=plan.id, model_id="operis/echo", multiplier="1/3")
+    try:
+        rows = (await tab.page(Models, "/models?search=operis/echo")).rows
+    finally:
+        await admin.remove_multiplier(saved.id)
+    assert [row.multiplier for row in rows] == ["1/3"]
+    rows = (await tab.page(Models, "/models?search=operis/echo")).rows
+    assert [row.multiplier for row in rows] == [""]
+
+
 async def test_models_are_searched_in_the_address(signed_in: tuple[Tab, Account]) -> None:
     tab, _ = signed_in
     assert "operis/echo" in [row.id for row in (await tab.page(Models, "/models?search=ECHO")).rows]

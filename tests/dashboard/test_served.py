@@ -22,10 +22,11 @@ from reflex_base.utils.format import format_event_handler
 from operis_dashboard.gate import access_of
 from operis_dashboard.pages.login import Login
 from operis_dashboard.pages.wallet import WalletPage
-from tests.dashboard.conftest import Tab
+from operis_dashboard.uploads import FILE_BYTES_MAX
+from tests.dashboard.conftest import Tab, say_hello
 from tests.dashboard.serving import Served, serve_dashboard
-from tests.factories import PASSWORD, Account, sign_up
-from tests.running import Api
+from tests.factories import PASSWORD, Account, mint, sign_up
+from tests.running import ADMIN_EMAIL, ADMIN_PASSWORD, Api
 
 pytestmark = pytest.mark.usefixtures("dashboard")
 
@@ -86,13 +87,15 @@ async def connect(
             await client.disconnect()
 
 
-async def sign_in(served: Served, browser: httpx.AsyncClient, account: Account) -> httpx.Response:
+async def sign_in(
+    served: Served, browser: httpx.AsyncClient, account: Account, *, password: str = PASSWORD
+) -> httpx.Response:
     """Sign in by the dashboard's own steps: the event, the ticket in its answer, the POST."""
     async with connect(served) as socket:
         await socket.send(
             format_event_handler(Login.event_handlers["submit"]),
             "/login",
-            form={"email": account.email, "password": PASSWORD},
+            form={"email": account.email, "password": password},
         )
         seen = ""
         while "field.value" not in seen:
@@ -189,6 +192,37 @@ async def test_the_statement_is_a_file_for_its_owner_alone(
     turned = {"from": "2026-02-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}
     assert (await browser.get(path, params=turned)).status_code == 422
     assert (await browser.post(path)).status_code in {404, 405}
+
+
+async def test_requests_and_keys_are_files_without_a_formula(
+    served: Served, browser: httpx.AsyncClient, api: Api
+) -> None:
+    account = await sign_up(api)
+    await sign_in(served, browser, account)
+    await mint(account, name="=1+1")
+    await say_hello(api, account)
+    head, *rows = (await browser.get("/_download/keys.csv")).text.splitlines()
+    assert head.startswith("name,key,status")
+    assert [row.split(",")[0] for row in rows] == ["laptop", "'=1+1"]
+    head, *rows = (await browser.get("/_download/requests.csv?model=operis/echo")).text.splitlines()
+    assert [row.split(",")[13] for row in rows] == ["0.000015"]
+    assert (await browser.get("/_download/requests.csv?outcome=failed")).text.splitlines() == [head]
+    assert (await browser.get("/_download/requests.csv?outcome=nonsense")).status_code == 400
+
+
+async def test_a_file_of_prices_is_taken_from_operators_alone(
+    served: Served, browser: httpx.AsyncClient, api: Api
+) -> None:
+    path = "/_files/prices"
+    assert (await browser.post(path, content=b"x")).status_code == 403
+    await sign_in(served, browser, await sign_up(api))
+    assert (await browser.post(path, content=b"x")).status_code == 403
+    operator = Account(api.client(), "", "", ADMIN_EMAIL)
+    await sign_in(served, browser, operator, password=ADMIN_PASSWORD)
+    assert (await browser.post(path, content=b"x")).status_code == 204
+    assert (await browser.post(path, content=b"x", headers={"origin": "https://evil.example"})).status_code == 403
+    assert (await browser.post(path, content=b"\xff")).status_code == 422
+    assert (await browser.post(path, content=bytes(FILE_BYTES_MAX + 1))).status_code == 413
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", None])

@@ -252,7 +252,9 @@ def test_an_operator_reviews_an_import_and_sets_what_a_plan_pays(open_tab: OpenT
     page.goto("/admin/prices")
     page.get_by_label("Format").select_option("csv")
     page.get_by_label("Markup").fill("5/4")
-    page.locator("#file").fill("model_id,cost_input,cost_output\noperis/echo,0.8,40\n")
+    prices = b"model_id,cost_input,cost_output\noperis/echo,0.8,40\n"
+    page.get_by_label("Or choose a file").set_input_files({"name": "prices.csv", "mimeType": "", "buffer": prices})
+    expect(page.get_by_text("prices.csv is ready for review.")).to_be_visible()
     page.get_by_role("button", name="Show the difference").click()
     expect(page.get_by_text("output: 2 \N{RIGHTWARDS ARROW} 50 (+2400.0 %)")).to_be_visible()
     expect(page.get_by_text("output jumps from 2 to 50", exact=True)).to_be_visible()

@@ -40,3 +40,8 @@ def test_a_customer_narrows_the_ledger_saves_it_and_has_a_line_explained(open_ta
     page.get_by_role("link", name="Explain").click()
     explained = page.get_by_role("dialog", name="Explain this charge")
     expect(explained.get_by_role("row").filter(has_text="Wallet")).to_contain_text("0.000015")
+    page.keyboard.press("Escape")
+    with page.expect_download() as saving:
+        page.get_by_role("link", name="Download CSV").click()
+    saving.value.save_as(tmp_path / "requests.csv")
+    assert len((tmp_path / "requests.csv").read_text().splitlines()) == 2

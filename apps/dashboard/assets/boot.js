@@ -11,5 +11,15 @@
   document.addEventListener("focusin", ({ target }) => {
     if (!target.closest?.("[role=dialog], [data-radix-focus-guard], [data-sonner-toaster]")) opener = target;
   });
+  globalThis.operisSendFile = async (address, name) => {
+    const file = document.getElementById(name).files[0];
+    if (!file) return { name: "", failure: "" };
+    try {
+      const answer = await fetch(address, { method: "POST", body: file });
+      return answer.ok ? { name: file.name, failure: "" } : { name: "", failure: await answer.text() };
+    } catch (error) {
+      return { name: "", failure: String(error) };
+    }
+  };
   globalThis.operisReturnFocus = () => setTimeout(() => opener?.isConnected && opener.focus(), 0);
 })();

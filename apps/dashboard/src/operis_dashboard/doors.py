@@ -17,6 +17,7 @@ from operis_dashboard import runtime
 from operis_dashboard.downloads import downloads
 from operis_dashboard.mailed_links import forget_tokens
 from operis_dashboard.session import SESSION_SECONDS_MAX
+from operis_dashboard.uploads import uploads
 
 _FORM_BYTES_MAX = 4096
 _DEVICE_SECONDS_MAX = 365 * 24 * 3600
@@ -82,6 +83,7 @@ def doors() -> Starlette:
             Route("/_auth/link-used", forget_link, methods=["POST"]),
             Route("/_auth/nojs", no_script, methods=["POST"]),
             *downloads(),
+            *uploads(),
             Route("/healthz", health, methods=["GET"]),
         ]
     )

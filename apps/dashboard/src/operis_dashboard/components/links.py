@@ -20,9 +20,9 @@ class PlainLink(BaseHTML):
     href: Var[str]
 
 
-def file_link(*children: Any, href: Any, class_name: Any) -> PlainLink:
+def file_link(*children: Any, href: Any, class_name: Any, **props: Any) -> PlainLink:
     """Lead to a file that the browser saves."""
-    return PlainLink.create(*children, href=href, class_name=class_name, custom_attrs={"download": ""})
+    return PlainLink.create(*children, href=href, class_name=class_name, custom_attrs={"download": ""}, **props)
 
 
 def place_link(*children: Any, href: str, class_name: str) -> PlainLink:

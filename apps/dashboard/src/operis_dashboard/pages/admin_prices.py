@@ -16,11 +16,14 @@ from operis_dashboard.components.tables import Column, actions, table
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
 from operis_dashboard.pricing import ChangeRow, MultiplierRow, write_change, write_multiplier
+from operis_dashboard.session import fingerprint
+from operis_dashboard.uploads import shelf
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
 FILE_CHARACTERS_MAX = 500_000
-"""Of a pasted file: what a socket carries. Larger ones take the command `operis price import`."""
+"""Of a pasted file: what a socket carries. Larger ones are chosen, and come by a door of their own."""
+_SEND_FILE = 'globalThis.operisSendFile("/_files/prices", "price_file")'
 
 
 class AdminPrices(Viewer):
@@ -34,6 +37,8 @@ class AdminPrices(Viewer):
     addable: int = 0
     flagged: int = 0
     import_failure: str = ""
+    file_name: str = ""
+    """Of the file that was chosen; empty: one is pasted."""
 
     multipliers: list[MultiplierRow] = []
     plans: list[dict[str, str]] = []
@@ -48,14 +53,16 @@ class AdminPrices(Viewer):
 
     @rx.event
     async def load(self) -> None:
+        self.file_name = ""  # the browser has forgotten it, too
         await self._read()
 
     @rx.event
     async def review(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
         self.busy, self.import_failure, self.reviewed = True, "", False
+        pasted = read_field(form, "file", characters_max=FILE_CHARACTERS_MAX)
         self._request = {
             "format": read_field(form, "format"),
-            "file": read_field(form, "file", characters_max=FILE_CHARACTERS_MAX),
+            "file": shelf.find(fingerprint(self._session_id())) if self.file_name else pasted,
             "markup": read_field(form, "markup").strip() or "1",
         }
         yield
@@ -63,6 +70,12 @@ class AdminPrices(Viewer):
             await self._review()
         finally:
             self.busy = False
+
+    @rx.event
+    def take_file(self, sent: dict[str, Any]) -> None:
+        """Note the file that the browser has sent, or why it could not."""
+        self.file_name, self.import_failure = read_field(sent, "name"), read_field(sent, "failure")
+        self.reviewed = False
 
     @rx.event
     async def apply(self, with_flagged: bool = False) -> Any:
@@ -198,13 +211,30 @@ def _import_section() -> rx.Component:
                     id="file",
                     name="file",
                     rows="6",
-                    required=True,
+                    required=AdminPrices.file_name == "",
+                    disabled=AdminPrices.file_name != "",
                     max_length=FILE_CHARACTERS_MAX,
                     spell_check=False,
                     class_name=theme.TEXTAREA + " font-mono text-xs",
                 ),
                 name="file",
                 hint=t("import.file_hint"),
+            ),
+            field(
+                t("import.choose"),
+                rx.el.input(
+                    id="price_file",
+                    type="file",
+                    accept=".json,.csv,.txt",
+                    on_change=rx.call_script(_SEND_FILE, callback=AdminPrices.take_file),
+                    class_name=theme.INPUT + " cursor-pointer py-1.5",
+                ),
+                name="price_file",
+                hint=rx.cond(
+                    AdminPrices.file_name != "",
+                    t("import.chosen", name=AdminPrices.file_name),
+                    t("import.choose_hint"),
+                ),
             ),
             dialogs.buttons(submit(t("import.review"), busy=AdminPrices.busy, look=theme.BUTTON_OUTLINE)),
             on_submit=AdminPrices.review,

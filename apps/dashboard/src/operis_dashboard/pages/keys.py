@@ -16,9 +16,10 @@ from operis_dashboard.components.display import moment, money
 from operis_dashboard.components.key_actions import key_actions, rotate_form
 from operis_dashboard.components.key_form import key_form
 from operis_dashboard.components.key_sheet import binding_limit, key_badges, key_detail
-from operis_dashboard.components.links import page_link
+from operis_dashboard.components.links import file_link, page_link
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, pager, table
+from operis_dashboard.downloads import DOWNLOADS
 from operis_dashboard.forms import read_field
 from operis_dashboard.keyring import SCOPES, SCOPES_DEFAULT, KeyRow, read_wishes, write_form, write_key
 from operis_dashboard.layout import page
@@ -279,12 +280,21 @@ def keys() -> rx.Component:
     return rx.fragment(
         rx.el.div(
             rx.el.p(t("keys.text"), class_name="max-w-2xl text-sm text-muted-foreground"),
-            rx.el.button(
-                rx.icon("plus", size=16),
-                t("keys.create"),
-                type="button",
-                on_click=Keys.open_mint(True),
-                class_name=theme.BUTTON + " w-fit shrink-0",
+            rx.el.div(
+                rx.el.button(
+                    rx.icon("plus", size=16),
+                    t("keys.create"),
+                    type="button",
+                    on_click=Keys.open_mint(True),
+                    class_name=theme.BUTTON,
+                ),
+                file_link(
+                    rx.icon("download", size=14),
+                    t("action.csv"),
+                    href=f"{DOWNLOADS}keys.csv",
+                    class_name=theme.BUTTON_OUTLINE,
+                ),
+                class_name="flex shrink-0 flex-row-reverse justify-end gap-2",
             ),
             class_name="flex flex-col gap-4 sm:flex-row sm:items-center sm:justify-between",
         ),

@@ -31,6 +31,8 @@ class ModelLine:
     cached: Shown = default(default_factory=Shown)
     output: Shown = default(default_factory=Shown)
     playground: str = ""
+    multiplier: str = ""
+    """What the plan pays of these prices; empty: the whole."""
 
 
 class Models(Viewer):
@@ -70,6 +72,7 @@ def _row(model: Model, writer: Writer) -> ModelLine:
         input=writer.price(model.input),
         cached=writer.price(model.cached_input),
         output=writer.price(model.output),
+        multiplier="" if model.multiplier == "1" else model.multiplier,
         playground=f"/playground?model={quote(model.id, safe='')}",
     )
 
@@ -113,6 +116,13 @@ def models() -> rx.Component:
                         rx.cond(
                             row.name != row.id,
                             rx.el.span(row.name, class_name="text-xs text-muted-foreground"),
+                            rx.fragment(),
+                        ),
+                        rx.cond(
+                            row.multiplier != "",
+                            rx.el.span(
+                                t("models.multiplier", multiplier=row.multiplier), class_name="text-xs text-accent"
+                            ),
                             rx.fragment(),
                         ),
                         class_name="flex flex-col gap-0.5",

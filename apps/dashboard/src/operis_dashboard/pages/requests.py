@@ -2,20 +2,21 @@
 
 import asyncio
 from typing import Any
-from urllib.parse import urlencode
 
 import reflex as rx
 
 from operis_client import AsyncOperis, OperisError
 from operis_client.models import ApiKey, Model, Page, Request
 from operis_dashboard import theme
+from operis_dashboard.addresses import address
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.controls import alert
 from operis_dashboard.components.display import badge, moment, money
 from operis_dashboard.components.explanation import explanation
-from operis_dashboard.components.links import page_link
+from operis_dashboard.components.links import file_link, page_link
 from operis_dashboard.components.states import empty_state, four_states, skeleton
 from operis_dashboard.components.tables import Column, pager, table
+from operis_dashboard.downloads import DOWNLOADS
 from operis_dashboard.explaining import Explanation, RequestRow, explain, write_request
 from operis_dashboard.layout import page
 from operis_dashboard.viewer import Viewer
@@ -34,6 +35,8 @@ class Requests(Viewer):
     model: str = ""
     key_id: str = ""
     outcome: str = ""
+    file: str = ""
+    """Where the list is found as a file."""
     after: str = ""
     next: str = ""
 
@@ -47,6 +50,7 @@ class Requests(Viewer):
         asked = self.router.url.query_parameters
         self.model, self.key_id = asked.get("model", ""), asked.get("key_id", "")
         self.outcome, self.after = asked.get("outcome", ""), asked.get("after", "")
+        self.file = address(f"{DOWNLOADS}requests.csv", {kept: getattr(self, kept) for kept in _FILTERS})
         try:
             found, models, keys = await self._ask(self._read)
         except OperisError as error:
@@ -107,8 +111,7 @@ class Requests(Viewer):
 
 
 def _address(parameters: dict[str, str]) -> Any:
-    query = urlencode({name: value for name, value in parameters.items() if value})
-    return rx.redirect(f"/requests?{query}" if query else "/requests")
+    return rx.redirect(address("/requests", parameters))
 
 
 @page(route="/requests", title="nav.requests", role="user", on_load=Requests.load)
@@ -187,7 +190,17 @@ def _filters() -> rx.Component:
             Requests.outcome,
             *(rx.el.option(t(f"status.{outcome}"), value=outcome) for outcome in _OUTCOMES),
         ),
-        class_name="grid grid-cols-1 gap-3 sm:grid-cols-3 lg:max-w-2xl",
+        rx.el.div(
+            file_link(
+                rx.icon("download", size=14),
+                t("action.csv"),
+                href=Requests.file,
+                class_name=theme.BUTTON_SMALL,
+                title=t("action.csv_newest"),
+            ),
+            class_name="flex items-center lg:justify-end",
+        ),
+        class_name="grid grid-cols-1 gap-3 sm:grid-cols-2 lg:grid-cols-[14rem_14rem_14rem_1fr]",
     )
 
 
