@@ -25,6 +25,7 @@ VISITORS_PAGES = (
     "/undo-address?token=op-ol-none",
     "/invitation",
     "/invitation?token=op-in-none",
+    "/mailbox",
     "/no-such-page",
 )
 CUSTOMER_PAGES = (
@@ -42,6 +43,8 @@ CUSTOMER_PAGES = (
 OPERATOR_PAGES = (
     "/admin",
     "/admin/users",
+    "/admin/organizations",
+    "/admin/audit",
     "/admin/keys",
     "/admin/requests",
     "/admin/ledger",
@@ -84,6 +87,8 @@ def test_dialogs_and_sheets(open_tab: OpenTab) -> None:
         ("/team", "New organization"),
         ("/admin/users", ADMIN_EMAIL),
         ("/admin/ledger?kind=welcome", ", "),
+        ("/admin/organizations", "Administrator"),
+        ("/admin/audit", "session.start"),
         ("/admin/upstreams", "Add upstream"),
         ("/admin/models", "Price"),
         ("/admin/upstreams", "Built-in echo"),

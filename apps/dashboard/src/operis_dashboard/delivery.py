@@ -20,7 +20,7 @@ from operis_dashboard.settings import Settings
 
 ENTRANCES = frozenset({"/login", "/register"})
 """Pages for those who are not signed in."""
-OPEN_PAGES = LINK_PAGES | {"/forgot-password"}
+OPEN_PAGES = LINK_PAGES | {"/forgot-password", "/mailbox"}
 """Pages for everybody."""
 _OWN_PREFIXES = ("/_", "/assets/", "/fonts/", "/healthz", "/ping")
 

@@ -50,6 +50,8 @@ PUBLIC = frozenset(
         "operis_dashboard.pages.confirm_address.ConfirmAddress.use",
         "operis_dashboard.pages.undo_address.UndoAddress.load",
         "operis_dashboard.pages.undo_address.UndoAddress.use",
+        "operis_dashboard.pages.mailbox.Mailbox.load",
+        "operis_dashboard.pages.mailbox.Mailbox.turn_page",
     }
 )
 """What a visitor without a session may run."""

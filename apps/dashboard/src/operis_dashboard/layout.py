@@ -42,6 +42,7 @@ _CUSTOMER_LINKS = (
 _ADMIN_LINKS = (
     ("/admin", "nav.admin_overview", "chart-column"),
     ("/admin/users", "nav.admin_users", "users"),
+    ("/admin/organizations", "nav.admin_organizations", "building-2"),
     ("/admin/keys", "nav.admin_keys", "key-square"),
     ("/admin/requests", "nav.admin_requests", "list-tree"),
     ("/admin/ledger", "nav.admin_ledger", "book-open"),
@@ -50,6 +51,7 @@ _ADMIN_LINKS = (
     ("/admin/upstreams", "nav.admin_upstreams", "server"),
     ("/admin/models", "nav.admin_models", "tags"),
     ("/admin/prices", "nav.admin_prices", "percent"),
+    ("/admin/audit", "nav.admin_audit", "scroll-text"),
 )
 
 
@@ -116,11 +118,27 @@ def _visitor_frame(content: rx.Component) -> rx.Component:
     return rx.el.div(
         rx.el.header(
             _brand(),
-            rx.el.div(_language_switch(), _theme_switch(), class_name="ml-auto flex items-center gap-1"),
+            rx.el.div(
+                _mailbox_link(), _language_switch(), _theme_switch(), class_name="ml-auto flex items-center gap-1"
+            ),
             class_name="flex h-14 items-center px-4 md:px-6",
         ),
         rx.el.main(content, class_name="flex flex-1 flex-col items-center justify-center px-4 pb-24 pt-8"),
         class_name="flex min-h-dvh flex-col bg-sidebar text-foreground",
+    )
+
+
+def _mailbox_link() -> rx.Component:
+    """In development, the way to what was mailed."""
+    return rx.cond(
+        Viewer.development,
+        page_link(
+            rx.icon("mail", size=16),
+            rx.el.span(t("mailbox.title"), class_name="sr-only sm:not-sr-only"),
+            href="/mailbox",
+            class_name=theme.BUTTON_GHOST + " text-xs",
+        ),
+        rx.fragment(),
     )
 
 
@@ -153,6 +171,7 @@ def _navigation(route: str) -> rx.Component:
             aria_label=t("nav.label"),
             class_name="flex flex-1 flex-col gap-0.5 overflow-y-auto px-2 py-2",
         ),
+        rx.el.div(_mailbox_link(), class_name="flex px-3 pb-2"),
         rx.el.div(
             page_link(
                 rx.el.span(Viewer.organization, class_name="truncate text-sm font-medium text-foreground"),
@@ -180,9 +199,9 @@ def _navigation(route: str) -> rx.Component:
 def _link(href: str, text: str, icon: str, *, route: str) -> rx.Component:
     here = href == route
     look = (
-        "flex h-9 items-center gap-3 rounded-md bg-muted px-3 text-sm font-medium text-foreground "
+        "flex h-9 shrink-0 items-center gap-3 rounded-md bg-muted px-3 text-sm font-medium text-foreground "
         if here
-        else "flex h-9 items-center gap-3 rounded-md px-3 text-sm text-muted-foreground "
+        else "flex h-9 shrink-0 items-center gap-3 rounded-md px-3 text-sm text-muted-foreground "
         "hover:bg-muted hover:text-foreground transition-colors "
     )
     return page_link(

@@ -29,6 +29,8 @@ class Viewer(rx.State):
     """What buttons are shown for; the API judges every call."""
     api_url: str = ""
     registration: str = "open"
+    development: bool = False
+    """Where mail is written to a mailbox that everybody reads."""
     snippet: str = "curl"
     """Which of the code snippets is shown, on every page that has some."""
 
@@ -73,6 +75,7 @@ class Viewer(rx.State):
             "_zone": Writer.known_zone(_chosen_zone(session) or read_cookie(headers.cookie, "operis_zone")),
             "api_url": runtime.settings().public_api_url,
             "registration": runtime.settings().registration,
+            "development": not runtime.settings().production,
             "name": session.name or session.email if session else "",
             "email": session.email if session else "",
             "organization": session.organization if session else "",

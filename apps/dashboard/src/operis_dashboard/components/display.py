@@ -24,6 +24,7 @@ _STATUSES = {
     "resting": _CARE,
     "failing": _BAD,
     "revoked": _QUIET,
+    "deleted": _QUIET,
     "expired": _QUIET,
     "disabled": _QUIET,
     "unpriced": _CARE,
