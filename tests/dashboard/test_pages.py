@@ -328,13 +328,13 @@ async def test_a_suspended_user_is_out_at_once_and_back_when_reactivated(
     tab, account = signed_in
     users = await admin_tab.page(AdminUsers, f"/admin/users?search={account.email}")
     await run(users.open_user(users.rows[0].id))
-    users.ask_status(True)
-    await run(users.change_status({"status_reason": "a test"}))
+    users.ask("suspend")
+    await run(users.act({"user_reason": "a test"}))
     assert users.person.status == "suspended"
     wallet = await tab.root.get_state(WalletPage)
     await _load_refused(wallet)
-    users.ask_status(True)
-    await run(users.change_status({"status_reason": "the test is over"}))
+    users.ask("reactivate")
+    await run(users.act({"user_reason": "the test is over"}))
     assert users.person.status == "active"
 
 

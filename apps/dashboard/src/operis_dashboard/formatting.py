@@ -124,6 +124,10 @@ class Writer:
         except (ValueError, OverflowError):
             return None
 
+    def instant(self, local: str) -> datetime:
+        """Return when the reader's clock shows `local`. Raises ValueError for what is no time."""
+        return datetime.fromisoformat(local).replace(tzinfo=_zone(self.zone) or UTC)
+
     def _day(self, at: date) -> str:
         return f"{at.day}/{at.month}" if self.language == "vi" else f"{_MONTHS[at.month - 1]} {at.day}"
 

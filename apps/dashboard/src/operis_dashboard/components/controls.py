@@ -7,6 +7,9 @@ import reflex as rx
 from operis_dashboard import theme
 from operis_dashboard.wording import t
 
+LANGUAGE_NAMES = [("en", "English"), ("vi", "Tiếng Việt")]
+"""As their readers call them."""
+
 
 def field(label: str | rx.Var[str], control: rx.Component, *, name: str, hint: Any = None) -> rx.Component:
     """Put a label, and perhaps a hint, to the control whose id is `name`."""

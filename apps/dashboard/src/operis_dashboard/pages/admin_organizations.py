@@ -13,9 +13,10 @@ from operis_client.models import OrganizationRow as FoundOrganization
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.cards import facts
-from operis_dashboard.components.controls import alert, field, search_box, submit, text_input
+from operis_dashboard.components.controls import alert, field, search_box
 from operis_dashboard.components.display import badge, moment, money, quiet_badge
 from operis_dashboard.components.links import page_link
+from operis_dashboard.components.reasons import reason_form
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, pager, table
 from operis_dashboard.components.words import limit_name, role_name
@@ -394,18 +395,8 @@ def _button(action: str, text: rx.Var[str], look: str) -> rx.Component:
 
 
 def _reason_form() -> rx.Component:
-    """Ask before, naming the organization, and why."""
     asked, name = AdminOrganizations.asked, AdminOrganizations.shown.name
-    return rx.el.form(
-        rx.el.p(
-            rx.match(
-                asked,
-                ("plan", t("organizations.plan_title", name=name)),
-                ("suspend", t("organizations.suspend_title", name=name)),
-                t("organizations.unsuspend_title", name=name),
-            ),
-            class_name="text-sm font-medium break-words",
-        ),
+    return reason_form(
         rx.cond(
             asked == "plan",
             field(
@@ -421,25 +412,17 @@ def _reason_form() -> rx.Component:
             ),
             rx.fragment(),
         ),
-        field(
-            t("users.reason"),
-            text_input("organization_reason", required=True, max_length=500, auto_complete="off"),
-            name="organization_reason",
+        title=rx.match(
+            asked,
+            ("plan", t("organizations.plan_title", name=name)),
+            ("suspend", t("organizations.suspend_title", name=name)),
+            t("organizations.unsuspend_title", name=name),
         ),
-        dialogs.buttons(
-            rx.el.button(
-                t("action.cancel"), type="button", on_click=AdminOrganizations.ask(""), class_name=theme.BUTTON_OUTLINE
-            ),
-            submit(
-                rx.match(
-                    asked,
-                    ("plan", t("organizations.change_plan")),
-                    ("suspend", t("users.suspend")),
-                    t("users.reactivate"),
-                ),
-                busy=AdminOrganizations.busy,
-            ),
+        action=rx.match(
+            asked, ("plan", t("organizations.change_plan")), ("suspend", t("users.suspend")), t("users.reactivate")
         ),
+        name="organization_reason",
+        busy=AdminOrganizations.busy,
         on_submit=AdminOrganizations.act,
-        class_name="flex flex-col gap-3 rounded-lg border border-border p-4",
+        on_cancel=AdminOrganizations.ask(""),
     )

@@ -1,6 +1,6 @@
 """Users: search, open one, suspend and reactivate; the wallet has a page of its own."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from dataclasses import field as default
 from typing import Any
@@ -8,21 +8,25 @@ from urllib.parse import urlencode
 
 import reflex as rx
 
-from operis_client import OperisError
+from operis_client import AsyncOperis, OperisError
 from operis_client.models import UserRow
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.cards import facts
-from operis_dashboard.components.controls import alert, field, search_box, submit, text_input
-from operis_dashboard.components.display import badge, moment, money
+from operis_dashboard.components.controls import LANGUAGE_NAMES, alert, field, search_box, select, text_input
+from operis_dashboard.components.display import badge, moment, money, quiet_badge
 from operis_dashboard.components.links import page_link
+from operis_dashboard.components.reasons import reason_form
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.tables import Column, pager, table
 from operis_dashboard.formatting import Shown, Writer
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
+from operis_dashboard.rights import permitted
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
+
+_ACTIONS = ("edit", "verify", "sign_out", "remove_factor", "suspend", "reactivate")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class Person:
     name: str = ""
     admin: bool = False
     status: str = "active"
+    until: str = ""
+    reason: str = ""
+    locale: str = "en"
+    verified: bool = True
+    second_factor: bool = False
     organization: str = ""
     organization_id: str = ""
     available: Shown = default(default_factory=Shown)
@@ -54,7 +63,8 @@ class AdminUsers(Viewer):
     person: Person = Person()
     open_failure: str = ""
     busy: bool = False
-    asking: bool = False
+    asked: str = ""
+    """What is asked for and waits for its reason, one of _ACTIONS."""
 
     @rx.event
     async def load(self) -> Any:
@@ -77,7 +87,7 @@ class AdminUsers(Viewer):
 
     @rx.event
     async def open_user(self, user_id: str) -> None:
-        self.open_failure, self.asking = "", False
+        self.open_failure, self.asked = "", ""
         await self._read_person(user_id)
         self.opened = True
 
@@ -89,28 +99,30 @@ class AdminUsers(Viewer):
         return None
 
     @rx.event
-    def ask_status(self, opened: bool = True) -> None:
-        self.asking = opened
+    def ask(self, action: str) -> None:
+        self.asked, self.open_failure = action if action in _ACTIONS else "", ""
 
     @rx.event
-    async def change_status(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
-        if not self.asking:
+    async def act(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        """Do what is asked for, with the reason that the form gives."""
+        action, person = self.asked, self.person
+        if not self.opened or not action or self.busy:
             return
         self.busy, self.open_failure = True, ""
         yield
-        person, reason = self.person, read_field(form, "status_reason").strip()
-        suspend = person.status == "active"
         try:
-            await self._ask(
-                lambda api: api.update_user(person.id, status="suspended" if suspend else "active", reason=reason)
-            )
+            change = _change(action, person.id, form, self._writer)
+            await self._ask(change)
+        except ValueError:
+            self.open_failure = self._say("users.no_time")
+            return
         except OperisError as error:
             self.open_failure = self._explain(error)
             return
         finally:
             self.busy = False
-        self.asking = False
-        yield rx.toast.success(self._say("users.suspended" if suspend else "users.reactivated", email=person.email))
+        self.asked = ""
+        yield rx.toast.success(self._say("users.done", email=person.email))
         await self._read_person(person.id)
         await self._read()
 
@@ -133,6 +145,27 @@ class AdminUsers(Viewer):
             self.open_failure = self._explain(error)
 
 
+def _change(
+    action: str, user_id: str, form: dict[str, Any], writer: Writer
+) -> Callable[[AsyncOperis], Awaitable[object]]:
+    """Return the call that an action is. Raises ValueError for an end that is no time."""
+    reason = read_field(form, "user_reason").strip()
+    if action == "suspend":
+        end = read_field(form, "until").strip()
+        until = writer.instant(end) if end else None
+        return lambda api: api.update_user(user_id, status="suspended", suspended_until=until, reason=reason)
+    if action == "reactivate":
+        return lambda api: api.update_user(user_id, status="active", reason=reason)
+    if action == "verify":
+        return lambda api: api.update_user(user_id, email_verified=True, reason=reason)
+    if action == "sign_out":
+        return lambda api: api.sign_out_user(user_id, reason=reason)
+    if action == "remove_factor":
+        return lambda api: api.remove_user_second_factor(user_id, reason=reason)
+    name, locale = read_field(form, "person_name").strip(), read_field(form, "person_locale")
+    return lambda api: api.update_user(user_id, name=name, locale=locale, reason=reason)
+
+
 def _person(user: UserRow, writer: Writer) -> Person:
     return Person(
         id=user.id,
@@ -140,6 +173,11 @@ def _person(user: UserRow, writer: Writer) -> Person:
         name=user.name,
         admin=user.role != "user",
         status=user.status,
+        until=writer.moment(user.suspended_until).text if user.suspended_until else "",
+        reason=user.suspended_reason or "",
+        locale=user.locale,
+        verified=user.email_verified,
+        second_factor=user.second_factor,
         organization=user.organization_name,
         organization_id=user.organization_id,
         available=writer.money(user.available),
@@ -225,7 +263,18 @@ def _sheet() -> rx.Component:
         rx.el.div(
             badge(person.status),
             rx.cond(person.admin, badge("admin"), rx.fragment()),
-            class_name="flex gap-1",
+            rx.cond(person.verified, badge("verified"), badge("unverified")),
+            rx.cond(person.second_factor, quiet_badge(t("security.factor")), rx.fragment()),
+            class_name="flex flex-wrap gap-1",
+        ),
+        rx.cond(
+            person.status == "suspended",
+            rx.el.p(
+                person.reason,
+                rx.cond(person.until != "", rx.fragment(" · ", t("users.until_shown", at=person.until)), rx.fragment()),
+                class_name="text-sm text-muted-foreground",
+            ),
+            rx.fragment(),
         ),
         facts(
             (t("users.available"), money(person.available, theme.NUMBER + " font-semibold")),
@@ -247,18 +296,15 @@ def _sheet() -> rx.Component:
                 href=f"/admin/requests?organization_id={person.organization_id}",
                 class_name=theme.BUTTON_SMALL,
             ),
+            page_link(
+                t("nav.admin_organizations"),
+                href=f"/admin/organizations?organization={person.organization_id}",
+                class_name=theme.BUTTON_SMALL,
+            ),
+            page_link(t("nav.admin_audit"), href=f"/admin/audit?actor_id={person.id}", class_name=theme.BUTTON_SMALL),
             class_name="flex flex-wrap gap-2",
         ),
-        rx.cond(
-            AdminUsers.asking,
-            _status_form(),
-            rx.el.button(
-                rx.cond(person.status == "active", t("users.suspend"), t("users.reactivate")),
-                type="button",
-                on_click=AdminUsers.ask_status(True),
-                class_name=theme.BUTTON_SMALL_DANGER + " w-fit",
-            ),
-        ),
+        permitted("admin.users.edit", rx.cond(AdminUsers.asked != "", _reason_form(), _actions())),
         title=person.email,
         text=person.name,
         is_open=AdminUsers.opened,
@@ -266,35 +312,88 @@ def _sheet() -> rx.Component:
     )
 
 
-def _status_form() -> rx.Component:
+def _actions() -> rx.Component:
     person = AdminUsers.person
-    active = person.status == "active"
-    return rx.el.form(
-        rx.el.p(
-            rx.cond(
-                active, t("users.suspend_title", email=person.email), t("users.reactivate_title", email=person.email)
-            ),
-            class_name="text-sm font-medium",
+
+    def one(action: str, text: rx.Var[str], look: str = theme.BUTTON_SMALL) -> rx.Component:
+        return rx.el.button(text, type="button", on_click=AdminUsers.ask(action), class_name=look)
+
+    return rx.el.div(
+        one("edit", t("users.edit")),
+        rx.cond(person.verified, rx.fragment(), one("verify", t("users.verify"))),
+        one("sign_out", t("settings.sign_out_all")),
+        rx.cond(person.second_factor, one("remove_factor", t("users.remove_factor")), rx.fragment()),
+        rx.cond(
+            person.status == "active",
+            one("suspend", t("users.suspend"), theme.BUTTON_SMALL_DANGER),
+            one("reactivate", t("users.reactivate"), theme.BUTTON_SMALL_DANGER),
         ),
-        rx.el.p(rx.cond(active, t("users.suspend_text"), t("users.reactivate_text")), class_name=theme.HINT),
-        field(
-            t("users.reason"),
-            text_input("status_reason", required=True, max_length=500, auto_complete="off"),
-            name="status_reason",
-        ),
-        dialogs.buttons(
-            rx.el.button(
-                t("action.cancel"),
-                type="button",
-                on_click=AdminUsers.ask_status(False),
-                class_name=theme.BUTTON_OUTLINE,
+        class_name="flex flex-wrap gap-2",
+    )
+
+
+def _reason_form() -> rx.Component:
+    asked, person = AdminUsers.asked, AdminUsers.person
+    return reason_form(
+        rx.match(
+            asked,
+            (
+                "suspend",
+                field(
+                    t("users.until"),
+                    text_input("until", type="datetime-local"),
+                    name="until",
+                    hint=t("users.until_hint"),
+                ),
             ),
-            submit(
-                rx.cond(active, t("users.suspend"), t("users.reactivate")),
-                busy=AdminUsers.busy,
-                look=theme.BUTTON_DANGER,
+            (
+                "edit",
+                rx.el.div(
+                    field(
+                        t("field.name"),
+                        text_input("person_name", default_value=person.name, required=True, max_length=200),
+                        name="person_name",
+                    ),
+                    field(
+                        t("settings.language"),
+                        select("person_locale", LANGUAGE_NAMES, default_value=person.locale),
+                        name="person_locale",
+                    ),
+                    class_name="flex flex-col gap-3",
+                ),
             ),
+            rx.fragment(),
         ),
-        on_submit=AdminUsers.change_status,
-        class_name="flex flex-col gap-3 rounded-lg border border-border p-4",
+        title=rx.match(
+            asked,
+            ("suspend", t("users.suspend_title", email=person.email)),
+            ("reactivate", t("users.reactivate_title", email=person.email)),
+            ("verify", t("users.verify_title", email=person.email)),
+            ("sign_out", t("users.sign_out_title", email=person.email)),
+            ("remove_factor", t("users.remove_factor_title", email=person.email)),
+            t("users.edit_title", email=person.email),
+        ),
+        text=rx.match(
+            asked,
+            ("suspend", t("users.suspend_text")),
+            ("reactivate", t("users.reactivate_text")),
+            ("verify", t("users.verify_text")),
+            ("sign_out", t("users.sign_out_text")),
+            ("remove_factor", t("users.remove_factor_text")),
+            t("users.edit_text"),
+        ),
+        action=rx.match(
+            asked,
+            ("suspend", t("users.suspend")),
+            ("reactivate", t("users.reactivate")),
+            ("verify", t("users.verify")),
+            ("sign_out", t("settings.sign_out_all")),
+            ("remove_factor", t("users.remove_factor")),
+            t("action.save"),
+        ),
+        name="user_reason",
+        busy=AdminUsers.busy,
+        on_submit=AdminUsers.act,
+        on_cancel=AdminUsers.ask(""),
+        look=theme.BUTTON_DANGER,
     )

@@ -11,7 +11,7 @@ from operis_client.models import Me
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.cards import card
-from operis_dashboard.components.controls import alert, field, notice, select, submit, text_input
+from operis_dashboard.components.controls import LANGUAGE_NAMES, alert, field, notice, select, submit, text_input
 from operis_dashboard.components.display import badge
 from operis_dashboard.components.links import page_link
 from operis_dashboard.components.proof import proof_dialog
@@ -140,7 +140,7 @@ def _profile() -> rx.Component:
             rx.el.div(
                 field(
                     t("settings.language"),
-                    select("locale", [("en", "English"), ("vi", "Tiếng Việt")], default_value=Settings.locale),
+                    select("locale", LANGUAGE_NAMES, default_value=Settings.locale),
                     name="locale",
                     hint=t("settings.language_hint"),
                 ),
