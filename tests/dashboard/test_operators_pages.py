@@ -4,9 +4,11 @@ from operis_dashboard import runtime
 from operis_dashboard.auditing import write_changes
 from operis_dashboard.pages.admin_audit import AdminAudit
 from operis_dashboard.pages.admin_organizations import AdminOrganizations
+from operis_dashboard.pages.admin_users import AdminUsers
 from operis_dashboard.pages.keys import Keys
 from tests.dashboard.conftest import Tab, run
 from tests.factories import PASSWORD, Account, join, share, sign_up
+from tests.refusing import refused
 from tests.running import Api
 
 
@@ -98,3 +100,42 @@ async def test_a_role_is_shown_what_it_may_do_and_the_api_judges(api: Api, tab: 
     page.ask("suspend")
     await run(page.act({"organization_reason": "By hand"}))
     assert (page.open_failure != "", page.shown.status) == (True, "active")
+
+
+async def test_a_user_is_suspended_until_a_moment_of_the_operators_zone_and_reactivated(
+    api: Api, admin_tab: Tab
+) -> None:
+    account = await sign_up(api)
+    users = await admin_tab.page(AdminUsers, f"/admin/users?user={account.user_id}")
+    await run(users.open_user(account.user_id))
+    users.ask("suspend")
+    await run(users.act({"user_reason": "Spam", "until": "tomorrow"}))
+    assert (users.open_failure, users.person.status) == ("Until when is no time.", "active")
+    for _ in range(2):
+        await run(users.act({"user_reason": "Spam", "until": "2150-01-31T10:00"}))
+    assert (users.person.status, users.person.reason, users.person.until) == ("suspended", "Spam", "Jan 31 2150, 10:00")
+    users.ask("reactivate")
+    await run(users.act({"user_reason": "Asked"}))
+    assert users.person.status == "active"
+
+
+async def test_a_user_is_corrected_verified_and_signed_out(api: Api, admin_tab: Tab) -> None:
+    account = await sign_up(api)
+    users = await admin_tab.page(AdminUsers, "/admin/users")
+    await run(users.open_user(account.user_id))
+    users.ask("everything")
+    assert users.asked == ""
+    for action, form in (
+        ("edit", {"person_name": "Ada King", "person_locale": "vi"}),
+        ("verify", {}),
+        ("sign_out", {}),
+    ):
+        users.ask(action)
+        await run(users.act({**form, "user_reason": "Asked by phone"}))
+        assert users.open_failure == "", action
+    users.ask("remove_factor")
+    await run(users.act({"user_reason": "Asked by phone"}))
+    assert (users.open_failure, users.asked) == ("This user has none.", "remove_factor")
+    assert (users.person.name, users.person.locale, users.person.verified) == ("Ada King", "vi", True)
+    with refused(401, "unauthenticated"):
+        await account.client.get_me()

@@ -38,6 +38,7 @@ def test_a_visitor_reads_in_development_what_was_mailed(open_tab: OpenTab) -> No
     email = sign_up(page)
     page.get_by_role("button", name="Sign out", exact=True).click()
     page.get_by_role("link", name="Forgot your password?").click()
+    expect(page.get_by_role("heading", name="Forgot your password?")).to_be_visible()
     page.get_by_label("Email").fill(email)
     page.get_by_role("button", name="Send the link").click()
     expect(page.get_by_role("status").filter(has_text=email)).to_be_visible()

@@ -18,6 +18,7 @@ from operis_dashboard.components.tables import Column, pager, table
 from operis_dashboard.components.words import alert_kind
 from operis_dashboard.formatting import NOTHING, Shown
 from operis_dashboard.layout import page
+from operis_dashboard.rights import permitted
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
@@ -179,7 +180,10 @@ def admin_checks() -> rx.Component:
         rx.el.section(
             rx.el.div(
                 rx.el.h2(t("checks.invariants"), class_name="text-sm font-medium"),
-                press(t("checks.verify"), on_click=AdminChecks.verify, busy=AdminChecks.running),
+                permitted(
+                    "admin.ledger.verify",
+                    press(t("checks.verify"), on_click=AdminChecks.verify, busy=AdminChecks.running),
+                ),
                 class_name="flex flex-wrap items-center justify-between gap-3",
             ),
             rx.cond(AdminChecks.running, _progress(), rx.fragment()),
@@ -292,11 +296,14 @@ def _alert_table() -> rx.Component:
             moment(row.seen),
             rx.cond(
                 row.open,
-                rx.el.button(
-                    t("checks.acknowledge"),
-                    type="button",
-                    on_click=AdminChecks.acknowledge(row.id),
-                    class_name=theme.BUTTON_SMALL,
+                permitted(
+                    "admin.alerts.acknowledge",
+                    rx.el.button(
+                        t("checks.acknowledge"),
+                        type="button",
+                        on_click=AdminChecks.acknowledge(row.id),
+                        class_name=theme.BUTTON_SMALL,
+                    ),
                 ),
                 rx.el.span(
                     t("checks.acknowledged", at=row.acknowledged.text),

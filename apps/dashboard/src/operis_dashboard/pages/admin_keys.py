@@ -17,6 +17,7 @@ from operis_dashboard.components.tables import Column, pager, table
 from operis_dashboard.forms import read_field
 from operis_dashboard.keyring import KeyRow, write_key
 from operis_dashboard.layout import page
+from operis_dashboard.rights import permitted
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
@@ -240,21 +241,24 @@ def _sheet() -> rx.Component:
     shown = AdminKeys.shown
     return dialogs.sheet(
         alert(AdminKeys.open_failure),
-        rx.cond(
-            AdminKeys.asked != "",
-            _reason_form(),
+        permitted(
+            "admin.keys.edit",
             rx.cond(
-                shown.status != "revoked",
-                rx.el.div(
-                    rx.cond(
-                        shown.status == "disabled",
-                        _button("enable", t("keys.enable"), theme.BUTTON_SMALL),
-                        _button("disable", t("keys.disable"), theme.BUTTON_SMALL),
+                AdminKeys.asked != "",
+                _reason_form(),
+                rx.cond(
+                    shown.status != "revoked",
+                    rx.el.div(
+                        rx.cond(
+                            shown.status == "disabled",
+                            _button("enable", t("keys.enable"), theme.BUTTON_SMALL),
+                            _button("disable", t("keys.disable"), theme.BUTTON_SMALL),
+                        ),
+                        _button("revoke", t("keys.revoke"), theme.BUTTON_SMALL_DANGER),
+                        class_name="flex flex-wrap gap-2",
                     ),
-                    _button("revoke", t("keys.revoke"), theme.BUTTON_SMALL_DANGER),
-                    class_name="flex flex-wrap gap-2",
+                    rx.fragment(),
                 ),
-                rx.fragment(),
             ),
         ),
         key_detail(shown, for_operator=True),

@@ -26,6 +26,7 @@ from operis_dashboard.offering import (
     write_offer,
     write_price,
 )
+from operis_dashboard.rights import permitted
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
@@ -199,7 +200,7 @@ def admin_models() -> rx.Component:
     return rx.fragment(
         rx.el.div(
             rx.el.p(t("offers.text"), class_name="max-w-2xl text-sm text-muted-foreground"),
-            add,
+            permitted("admin.models.edit", add),
             class_name="flex flex-col gap-4 sm:flex-row sm:items-center sm:justify-between",
         ),
         four_states(

@@ -22,6 +22,7 @@ from operis_dashboard.explaining import Explanation, RequestRow, explain, write_
 from operis_dashboard.formatting import NOTHING, Shown, Writer
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
+from operis_dashboard.rights import permitted
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
@@ -245,18 +246,23 @@ def _reversing() -> rx.Component:
     return rx.cond(
         shown.reversed | (shown.request.charge.exact == "0"),
         rx.fragment(),
-        disclosure(
-            t("allrequests.reverse"),
-            rx.el.form(
-                rx.el.p(t("allrequests.reverse_text", amount=shown.request.charge.text), class_name=theme.HINT),
-                field(
-                    t("users.reason"),
-                    text_input("reverse_reason", required=True, max_length=500, auto_complete="off"),
-                    name="reverse_reason",
+        permitted(
+            "admin.wallets.adjust",
+            disclosure(
+                t("allrequests.reverse"),
+                rx.el.form(
+                    rx.el.p(t("allrequests.reverse_text", amount=shown.request.charge.text), class_name=theme.HINT),
+                    field(
+                        t("users.reason"),
+                        text_input("reverse_reason", required=True, max_length=500, auto_complete="off"),
+                        name="reverse_reason",
+                    ),
+                    dialogs.buttons(
+                        submit(t("allrequests.reverse"), busy=AdminRequests.busy, look=theme.BUTTON_DANGER)
+                    ),
+                    on_submit=AdminRequests.reverse,
+                    class_name="flex flex-col gap-3",
                 ),
-                dialogs.buttons(submit(t("allrequests.reverse"), busy=AdminRequests.busy, look=theme.BUTTON_DANGER)),
-                on_submit=AdminRequests.reverse,
-                class_name="flex flex-col gap-3",
             ),
         ),
     )

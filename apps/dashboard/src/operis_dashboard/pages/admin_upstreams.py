@@ -19,6 +19,7 @@ from operis_dashboard.components.supply_forms import adding_form, changing_form
 from operis_dashboard.components.tables import Column, actions, table
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
+from operis_dashboard.rights import permitted
 from operis_dashboard.supplying import (
     ResultRow,
     ServedRow,
@@ -271,12 +272,15 @@ def admin_upstreams() -> rx.Component:
                     on_click=AdminUpstreams.load,
                     class_name=theme.BUTTON_ICON,
                 ),
-                rx.el.button(
-                    rx.icon("plus", size=16),
-                    t("upstreams.add"),
-                    type="button",
-                    on_click=AdminUpstreams.open_form(True),
-                    class_name=theme.BUTTON,
+                permitted(
+                    "admin.upstreams.edit",
+                    rx.el.button(
+                        rx.icon("plus", size=16),
+                        t("upstreams.add"),
+                        type="button",
+                        on_click=AdminUpstreams.open_form(True),
+                        class_name=theme.BUTTON,
+                    ),
                 ),
                 class_name="flex items-center gap-2",
             ),

@@ -24,6 +24,7 @@ from operis_dashboard.formatting import Shown, exact
 from operis_dashboard.forms import read_amount, read_field
 from operis_dashboard.granting import FreeWindowShown, GrantRow, write_free_window, write_grant
 from operis_dashboard.layout import page
+from operis_dashboard.rights import permitted
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
@@ -202,11 +203,14 @@ def _content() -> rx.Component:
             rx.fragment(),
         ),
         rx.el.div(
-            card(
-                rx.el.p(t("users.adjust_text"), class_name="-mt-2 " + theme.HINT),
-                alert(AdminWallets.adjust_failure),
-                _adjust_form(),
-                title=t("users.adjust"),
+            permitted(
+                "admin.wallets.adjust",
+                card(
+                    rx.el.p(t("users.adjust_text"), class_name="-mt-2 " + theme.HINT),
+                    alert(AdminWallets.adjust_failure),
+                    _adjust_form(),
+                    title=t("users.adjust"),
+                ),
             ),
             rx.el.section(
                 rx.el.h3(t("wallets.movements"), class_name="text-sm font-medium"),
@@ -231,18 +235,21 @@ def _elsewhere(name: rx.Var[str], path: str) -> rx.Component:
 
 
 def _refund_button(grant: rx.Var[Any]) -> rx.Component:
-    return rx.cond(
-        grant.source == "paid",
-        rx.el.div(
-            rx.el.button(
-                t("refund.action"),
-                type="button",
-                on_click=AdminWallets.ask_refund(grant.id),
-                class_name=theme.BUTTON_SMALL,
+    return permitted(
+        "admin.wallets.adjust",
+        rx.cond(
+            grant.source == "paid",
+            rx.el.div(
+                rx.el.button(
+                    t("refund.action"),
+                    type="button",
+                    on_click=AdminWallets.ask_refund(grant.id),
+                    class_name=theme.BUTTON_SMALL,
+                ),
+                class_name="flex justify-end",
             ),
-            class_name="flex justify-end",
+            rx.fragment(),
         ),
-        rx.fragment(),
     )
 
 
