@@ -7,7 +7,9 @@ under an id that is nobody's, and what the log sealed of them cannot be opened b
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import structlog
 from sqlalchemy import exists, func, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from operis_api.audit.recording import record_event
@@ -29,6 +31,7 @@ from operis_api.signing_in.sessions import end_all_sessions
 from operis_db.people import Invitation, Membership, Organization, User
 
 ERASED_AT_ONCE_MAX = 20
+log = structlog.get_logger()
 
 
 async def ask_erasure(
@@ -56,8 +59,11 @@ async def ask_erasure(
     }
     locked = select(Organization.id).where(*owned).order_by(Organization.id).with_for_update(key_share=True)
     await session.execute(locked)  # so that nobody joins meanwhile
-    await _refuse_left_behind(session, user.id)
-    own = await _read_own(session, user.id)
+    own, shared = await _read_owned(session, user.id)
+    if shared:
+        raise OwnsOrganizations(
+            "Hand them on, or remove their members, first.", organizations=[str(one) for one in shared]
+        )
     if any(balance.open_holds for balance in balances.values()) or await has_open_holds(session, user.id):
         raise CallsRunning("Wait until they have ended.", retry_after_seconds=5)
     credits_nano = sum(balance.owned_nano for balance in balances.values())
@@ -69,9 +75,7 @@ async def ask_erasure(
     await end_all_sessions(session, user.id, "erasure")
     await _end_keys(session, user.id, own)
     await session.execute(
-        update(Invitation)
-        .where(Invitation.organization_id.in_([organization.id for organization in own]), UNANSWERED)
-        .values(revoked_at=func.now())
+        update(Invitation).where(Invitation.organization_id.in_(own), UNANSWERED).values(revoked_at=func.now())
     )
     await session.execute(text("DELETE FROM one_time_links WHERE user_id = :id"), {"id": user.id})
     notify(session, outbox, user, "erasure_asked", origin, path="/login", end=f"{erase_at:%Y-%m-%d %H:%M}")
@@ -109,17 +113,20 @@ async def erase_due(sessions: Sessions) -> None:
         query = select(User.id).where(*due).order_by(User.erase_at).limit(ERASED_AT_ONCE_MAX)
         ids = (await session.scalars(query)).all()
     for user_id in ids:
-        async with sessions.begin() as session:
-            user = await session.get_one(User, user_id, with_for_update=True, populate_existing=True)
-            over = user.erase_at is not None and user.erase_at <= datetime.now(UTC)
-            if user.status == "erasing" and over and not await has_open_holds(session, user_id):
-                await _erase(session, user)
+        try:
+            async with sessions.begin() as session:
+                user = await session.get_one(User, user_id, with_for_update=True)
+                over = user.erase_at is not None and user.erase_at <= datetime.now(UTC)
+                if user.status == "erasing" and over and not await has_open_holds(session, user_id):
+                    await _erase(session, user)
+        except SQLAlchemyError:  # one who cannot be erased now keeps nobody else waiting
+            log.exception("erasure_failed", user=str(user_id))
 
 
 async def _erase(session: AsyncSession, user: User) -> None:
-    own = await _read_own(session, user.id)
+    own, _ = await _read_owned(session, user.id)
     await _end_keys(session, user.id, own)
-    facts = {"id": user.id, "email": user.email, "own": [organization.id for organization in own]}
+    facts: dict[str, object] = {"id": user.id, "email": user.email, "own": own}
     for statement in ERASURES.values():
         await session.execute(text(statement), facts)
     await destroy_key(session, user.id)
@@ -127,26 +134,17 @@ async def _erase(session: AsyncSession, user: User) -> None:
     record_event(session, nobody, action="user.erase", target=("user", user.id))
 
 
-async def _read_own(session: AsyncSession, user_id: UUID) -> list[Organization]:
-    """Return the organizations that end with their owner: the personal one, and those nobody else is in."""
-    other = exists().where(Membership.organization_id == Organization.id, Membership.user_id != user_id)
-    query = select(Organization).where(Organization.owner_id == user_id, Organization.status != "deleted", ~other)
-    return list(await session.scalars(query.order_by(Organization.id)))
+async def _read_owned(session: AsyncSession, user_id: UUID) -> tuple[list[UUID], list[UUID]]:
+    """Return the organizations that end with their owner, or ended before, and those that others are in."""
+    others = exists().where(Membership.organization_id == Organization.id, Membership.user_id != user_id)
+    query = select(Organization.id, others).where(Organization.owner_id == user_id)
+    rows = (await session.execute(query.order_by(Organization.id))).tuples().all()
+    return [found for found, shared in rows if not shared], [found for found, shared in rows if shared]
 
 
-async def _refuse_left_behind(session: AsyncSession, user_id: UUID) -> None:
-    other = exists().where(Membership.organization_id == Organization.id, Membership.user_id != user_id)
-    query = select(Organization.id).where(Organization.owner_id == user_id, Organization.status != "deleted", other)
-    left = (await session.scalars(query.order_by(Organization.id))).all()
-    if left:
-        raise OwnsOrganizations(
-            "Hand them on, or remove their members, first.", organizations=[str(one) for one in left]
-        )
-
-
-async def _end_keys(session: AsyncSession, user_id: UUID, own: list[Organization]) -> None:
-    for organization in own:
-        await revoke_keys(session, organization.id)
+async def _end_keys(session: AsyncSession, user_id: UUID, own: list[UUID]) -> None:
+    for organization_id in own:
+        await revoke_keys(session, organization_id)
     others = select(Membership.organization_id).where(Membership.user_id == user_id)
     for organization_id in await session.scalars(others):
         await revoke_keys(session, organization_id, of=user_id)

@@ -8,6 +8,9 @@ user, `:email` the address, `:own` the organizations that end with them.
 
 _THEIR_KEYS = "(organization_id = ANY (:own) OR (user_id = :id AND NOT service))"
 
+_THEIR_ADDRESSES = "(SELECT CAST(:email AS citext) UNION SELECT recipient::citext FROM mails WHERE user_id = :id)"
+"""The newest, and those of before that mail went to."""
+
 ERASURES: dict[str, str] = {
     "sessions": "DELETE FROM sessions WHERE user_id = :id",
     "impersonations": "DELETE FROM impersonations WHERE user_id = :id OR operator_id = :id",
@@ -18,9 +21,11 @@ ERASURES: dict[str, str] = {
     "passkey_challenges": "DELETE FROM passkey_challenges WHERE user_id = :id",
     "provider_identities": "DELETE FROM provider_identities WHERE user_id = :id",
     "provider_attempts": "DELETE FROM provider_attempts WHERE user_id = :id OR email = :email",
-    "invitations": "DELETE FROM invitations WHERE email = :email OR accepted_by = :id OR organization_id = ANY (:own)",
-    "platform_invitations": "DELETE FROM platform_invitations WHERE email = :email",
-    "mails": "DELETE FROM mails WHERE user_id = :id OR lower(recipient) = lower(:email)",
+    "invitations": f"""
+        DELETE FROM invitations WHERE email IN {_THEIR_ADDRESSES} OR accepted_by = :id OR organization_id = ANY (:own)
+    """,
+    "platform_invitations": f"DELETE FROM platform_invitations WHERE email IN {_THEIR_ADDRESSES}",
+    "mails": f"DELETE FROM mails WHERE user_id = :id OR recipient::citext IN {_THEIR_ADDRESSES}",
     "idempotent_answers": f"""
         DELETE FROM idempotent_answers WHERE user_id = :id
             OR user_id IN (SELECT id FROM api_keys WHERE {_THEIR_KEYS})
