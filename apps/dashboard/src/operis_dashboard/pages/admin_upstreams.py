@@ -12,11 +12,10 @@ from operis_client.models import Upstream
 from operis_dashboard import theme
 from operis_dashboard.components import dialogs
 from operis_dashboard.components.controls import alert, disclosure
-from operis_dashboard.components.display import badge, quiet_badge
 from operis_dashboard.components.states import empty_state, four_states
 from operis_dashboard.components.supply import credentials, health_facts, served_models, test_result
 from operis_dashboard.components.supply_forms import adding_form, changing_form
-from operis_dashboard.components.tables import Column, actions, table
+from operis_dashboard.components.supply_table import switch, upstream_table
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
 from operis_dashboard.rights import permitted
@@ -292,7 +291,14 @@ def admin_upstreams() -> rx.Component:
             count=AdminUpstreams.rows.length(),
             retry=AdminUpstreams.load,
             empty=empty_state("server", t("upstreams.empty"), t("upstreams.empty_text")),
-            full=_table(),
+            full=upstream_table(
+                AdminUpstreams.rows,
+                testing_id=AdminUpstreams.testing_id,
+                on_open=AdminUpstreams.open_upstream,
+                on_test=AdminUpstreams.test,
+                on_enable=AdminUpstreams.enable,
+                on_disable=AdminUpstreams.ask_disable,
+            ),
         ),
         _form(),
         _sheet(),
@@ -306,91 +312,6 @@ def admin_upstreams() -> rx.Component:
             busy=AdminUpstreams.busy,
             failure=alert(AdminUpstreams.disable_failure),
         ),
-    )
-
-
-def _table() -> rx.Component:
-    return table(
-        [
-            Column(t("upstreams.name")),
-            Column(t("upstreams.health")),
-            Column(t("upstreams.protocol"), from_width="lg"),
-            Column(t("upstreams.key"), from_width="lg"),
-            Column(t("upstreams.models"), number=True, from_width="md"),
-            Column(rx.el.span(t("table.actions"), class_name="sr-only"), from_width="sm"),
-        ],
-        AdminUpstreams.rows,
-        lambda row: [
-            rx.el.div(
-                rx.el.button(
-                    row.name,
-                    type="button",
-                    on_click=AdminUpstreams.open_upstream(row.id).stop_propagation,
-                    class_name="max-w-32 truncate text-left font-medium cursor-pointer hover:underline rounded-sm "
-                    "sm:max-w-72 " + theme.FOCUS,
-                ),
-                rx.el.span(row.base_url, class_name="max-w-32 truncate text-xs text-muted-foreground sm:max-w-72"),
-                class_name="flex flex-col gap-0.5",
-            ),
-            _health(row),
-            rx.el.span(row.protocol, class_name="text-muted-foreground"),
-            rx.el.div(
-                rx.el.span(row.key, class_name="font-mono text-xs text-muted-foreground"),
-                rx.cond(row.further > 0, quiet_badge(f"+{row.further}"), rx.fragment()),
-                class_name="flex items-center gap-2",
-            ),
-            rx.el.span(row.models, class_name=theme.NUMBER),
-            actions(
-                rx.cond(
-                    row.builtin,
-                    rx.fragment(),
-                    rx.el.button(
-                        rx.cond(AdminUpstreams.testing_id == row.id, t("upstreams.testing"), t("upstreams.test")),
-                        type="button",
-                        disabled=AdminUpstreams.testing_id == row.id,
-                        on_click=AdminUpstreams.test(row.id, row.name).stop_propagation,
-                        class_name=theme.BUTTON_SMALL,
-                    ),
-                ),
-                _switch(row),
-            ),
-        ],
-        label=t("nav.admin_upstreams"),
-        on_open=lambda row: AdminUpstreams.open_upstream(row.id),
-    )
-
-
-def _switch(row: rx.Var[UpstreamRow]) -> rx.Component:
-    return rx.cond(
-        row.enabled,
-        rx.el.button(
-            t("upstreams.disable"),
-            type="button",
-            on_click=AdminUpstreams.ask_disable(row.id, row.name).stop_propagation,
-            class_name=theme.BUTTON_SMALL_DANGER + " shrink-0",
-        ),
-        rx.el.button(
-            t("upstreams.enable"),
-            type="button",
-            on_click=AdminUpstreams.enable(row.id).stop_propagation,
-            class_name=theme.BUTTON_SMALL + " shrink-0",
-        ),
-    )
-
-
-def _health(row: rx.Var[UpstreamRow]) -> rx.Component:
-    return rx.el.div(
-        badge(row.status),
-        rx.cond(
-            row.note.text != "",
-            rx.el.span(
-                rx.cond(row.status == "resting", t("upstreams.until", at=row.note.text), row.note.text),
-                title=row.note.exact,
-                class_name="max-w-28 truncate text-xs tabular-nums text-muted-foreground sm:max-w-56",
-            ),
-            rx.fragment(),
-        ),
-        class_name="flex flex-col items-start gap-1",
     )
 
 
@@ -428,7 +349,7 @@ def _sheet() -> rx.Component:
                     class_name=theme.BUTTON_SMALL + " shrink-0",
                 ),
             ),
-            _switch(shown),
+            switch(shown, on_enable=AdminUpstreams.enable, on_disable=AdminUpstreams.ask_disable),
             class_name="flex flex-wrap gap-2",
         ),
         rx.cond(
