@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import gateway, ledger
+from bench import gateway, ledger, streams
 from bench.choosing import Runnable, run_chosen
 
 BENCHMARKS = {
@@ -10,6 +10,7 @@ BENCHMARKS = {
     "ledger": Runnable(
         ledger.main, 1_000_000, "entries", 4, "admissions and settlements, hot and many, small to large"
     ),
+    "streams": Runnable(streams.main, 1000, "streams", 1, "memory of a process with so many streams open"),
 }
 
 if __name__ == "__main__":

@@ -32,13 +32,14 @@ class Provider(asyncio.Protocol):
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end].lower()
-            start = head.index(b"content-length:") + 15
-            length = int(head[start:].split(b"\r\n", 1)[0])
+            length = int((head.partition(b"content-length:")[2] or b"0").split(b"\r\n", 1)[0])
             if len(self.buffer) < end + 4 + length:
                 return
             body = self.buffer[end + 4 : end + 4 + length]
             self.buffer = self.buffer[end + 4 + length :]
-            if b'"stream":true' in body:
+            if b'"model":"held"' in body:
+                asyncio.get_running_loop().create_task(self.hold())
+            elif b'"stream":true' in body:
                 asyncio.get_running_loop().create_task(self.stream())  # the loop is busy with it at once
             else:
                 self.transport.write(WHOLE)
@@ -50,6 +51,13 @@ class Provider(asyncio.Protocol):
             self.transport.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
             await asyncio.sleep(0)
         self.transport.write(b"0\r\n\r\n")
+
+    async def hold(self) -> None:
+        """Send a word a second for as long as somebody listens."""
+        self.transport.write(HEAD)
+        while not self.transport.is_closing():
+            self.transport.write(b"%x\r\n%s\r\n" % (len(STREAM[1]), STREAM[1]))
+            await asyncio.sleep(1)
 
 
 async def serve(port: int) -> None:

@@ -18,7 +18,8 @@ class Play:
 
     pieces: list[bytes] = field(default_factory=list[bytes])
     """Sent one by one, each on its own."""
-    then: Literal["close", "reset", "hang"] = "close"
+    then: Literal["close", "reset", "hang", "drip"] = "close"
+    """What comes after the pieces; of "drip", each piece waits a tenth of a second instead."""
 
 
 class RawUpstream:
@@ -37,7 +38,7 @@ class RawUpstream:
             for piece in play.pieces:
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.1 if play.then == "drip" else 0)
             if play.then == "hang":
                 await reader.read()
             if play.then == "reset":

@@ -6,6 +6,7 @@ import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import uvicorn
 from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -26,6 +27,7 @@ from operis_api.credentials.passkeys import party_of
 from operis_api.credentials.second_factors import Safe
 from operis_api.gateway import routes as gateway
 from operis_api.gateway.admission import Admissions
+from operis_api.gateway.bodies import Bodies
 from operis_api.gateway.chat import Chat
 from operis_api.gateway.door import answer_gateway_error
 from operis_api.gateway.live import LiveCalls
@@ -44,6 +46,7 @@ from operis_api.keys.secret import Peppers
 from operis_api.keys.uses import KeyUses
 from operis_api.kit.browsers import Browsers
 from operis_api.kit.crashing import arm_crash
+from operis_api.kit.draining import Draining, ShuttingDown
 from operis_api.kit.encryption import Vault
 from operis_api.kit.listening import listen
 from operis_api.kit.logging import configure_logging
@@ -183,6 +186,12 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
     throttles = Throttles(sessions, lenient=not settings.production)
     upstream_health = Health()
     watch = Watch(live, sessions)
+    draining = Draining(
+        notice_seconds=settings.drain_seconds,
+        graceful_seconds=settings.graceful_seconds,
+        end=lambda: live.end_all(ShuttingDown()),
+    )
+    draining.stand_before(uvicorn.Server)
     networks = settings.upstream_allowed_networks
     patience = Patience(
         connect_seconds=settings.upstream_connect_seconds,
@@ -216,7 +225,16 @@ async def run_parts(app: Litestar, settings: Settings) -> AsyncGenerator[None]:
         catalog=catalog,
         keys=keyring,
         protocols=over_http,
-        chat=Chat(Admissions(catalog, keyring, holds), holds, live, upstream_health, protocols),
+        bodies=Bodies(settings.bodies_mebibytes * 1024 * 1024),
+        draining=draining,
+        chat=Chat(
+            Admissions(catalog, keyring, holds),
+            holds,
+            live,
+            upstream_health,
+            protocols,
+            stream_seconds=settings.upstream_total_seconds,
+        ),
     )
     jobs = list_jobs(sessions, holds, uses, upstream_health, catalog, over_http)
     jobs += list_people_jobs(sessions, throttles, vault, choose_delivery(settings), mail_from=settings.mail_from)

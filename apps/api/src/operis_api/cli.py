@@ -8,8 +8,9 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Literal, TextIO, TypeVar
+from typing import Literal, TextIO, TypeVar, cast
 
 import click
 import msgspec
@@ -19,7 +20,6 @@ from operis_api.version import VERSION
 from operis_db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
 Answer = TypeVar("Answer")
-GRACEFUL_SECONDS = 30
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,9 +42,12 @@ def api(host: str) -> None:
     """Run the API alone, on OPERIS_API_PORT; DATABASE_URL must be set."""
     import uvicorn  # noqa: PLC0415
 
+    from operis_api.kit.connections import Connection  # noqa: PLC0415
+
     settings = read_settings()
     if settings.database_url is None:
         raise SettingError("DATABASE_URL is not set; set it, or use `operis up`, which starts an embedded PostgreSQL.")
+    _raise_file_limit()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _note_stop)
     uvicorn.run(
@@ -58,9 +61,17 @@ def api(host: str) -> None:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=GRACEFUL_SECONDS,
-        h11_max_incomplete_event_size=64 * 1024,
+        timeout_graceful_shutdown=settings.graceful_seconds,
+        http=cast("type[asyncio.Protocol]", partial(Connection, patience_seconds=settings.client_seconds)),
     )
+
+
+def _raise_file_limit() -> None:
+    """Take as many open files as the system allows: each stream needs two."""
+    import resource  # noqa: PLC0415  # not there on every system
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _note_stop(_number: int, _frame: object) -> None:

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from operis_api.kit.draining import Draining, ShuttingDown
 from operis_api.kit.errors import NotFound, Unavailable
 from operis_api.kit.sessions import Sessions
 from operis_api.migrating import newest_revision
@@ -31,7 +32,9 @@ async def get_health() -> dict[str, str]:
 
 @get("/readyz", opt={"public": True}, operation_id="get_readiness", tags=["health"])
 async def get_readiness(state: State) -> Ready:
-    """Answer 200 when the database answers and has this version's migrations; 503 otherwise."""
+    """Answer 200 when the database answers and has this version's migrations; 503 otherwise, and before a stop."""
+    if cast("Draining", state["draining"]).begun:
+        raise ShuttingDown
     try:
         async with cast("Sessions", state["sessions"])() as session:
             revision = await session.scalar(text("SELECT version_num FROM alembic_version"))

@@ -9,6 +9,7 @@ from operis_api.admin import errors as admin
 from operis_api.credentials import errors as credentials
 from operis_api.gateway import errors as gateway
 from operis_api.keys import errors as keys
+from operis_api.kit.draining import ShuttingDown
 from operis_api.kit.errors import DomainError, Forbidden, InvalidField, NotFound, Unavailable
 from operis_api.kit.idempotency import KeyReused, StillRunning
 from operis_api.kit.problems import InternalError, UnusableText
@@ -38,6 +39,7 @@ _SIGNED_IN = (Unauthenticated, Forbidden, SecondFactorRequired, InvalidField, No
 _ASKING = (
     *_CREDENTIAL,
     gateway.InvalidBody,
+    gateway.BodiesTooMany,
     gateway.BodyTooLarge,
     gateway.UnknownModel,
     gateway.DialectNotServed,
@@ -52,6 +54,7 @@ _GENERATION = (
     gateway.CallerSuspended,
     gateway.Overloaded,
     gateway.SettlementUnknown,
+    ShuttingDown,
     ledger.InsufficientCredits,
     limits.BudgetExhausted,
     limits.ConcurrencyLimited,
@@ -63,7 +66,7 @@ _GENERATION = (
 # What the operation's own code refuses; what follows from its path, its body and who may call is added below.
 _OWN: dict[str, tuple[type[DomainError], ...]] = {
     "get_health": (),
-    "get_readiness": (),
+    "get_readiness": (ShuttingDown,),
     "get_metrics": (),
     "register": (
         accounts.RegistrationClosed,

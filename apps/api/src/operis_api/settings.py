@@ -99,6 +99,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     upstream_idle_seconds: int = 120
     """For the first byte of a stream, and between any two."""
     upstream_total_seconds: int = 900
+    client_seconds: int = 60
+    """Within which a client has to send or take a least amount (`kit/connections.py`)."""
+    bodies_mebibytes: int = 512
+    """Of bodies of gateway requests in progress, in one process."""
+    drain_seconds: int = 0
+    """After a signal to stop, how long calls are still taken while readiness says no."""
+    graceful_seconds: int = 30
+    """How long running requests then have."""
 
     @property
     def production(self) -> bool:
@@ -180,6 +188,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         upstream_answer_seconds=_integer(environ, "OPERIS_UPSTREAM_ANSWER_SECONDS", 300, 1, 3600),
         upstream_idle_seconds=_integer(environ, "OPERIS_UPSTREAM_IDLE_SECONDS", 120, 1, 3600),
         upstream_total_seconds=_integer(environ, "OPERIS_UPSTREAM_TOTAL_SECONDS", 900, 1, 86400),
+        client_seconds=_integer(environ, "OPERIS_CLIENT_SECONDS", 60, 1, 600),
+        bodies_mebibytes=_integer(environ, "OPERIS_BODIES_MEBIBYTES", 512, 20, 65536),
+        drain_seconds=_integer(environ, "OPERIS_DRAIN_SECONDS", 5 if production else 0, 0, 600),
+        graceful_seconds=_integer(environ, "OPERIS_GRACEFUL_SECONDS", 30, 1, 3600),
     )
 
 

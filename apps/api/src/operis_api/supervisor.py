@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 Result = TypeVar("Result")
 Say = Callable[[str], None]
 
-STOP_SECONDS_MAX = 20
+STOP_SECONDS_MAX = 40
 READY_SECONDS_MAX = 120
 LINE_BYTES_MAX = 64 * 1024
 _PR_SET_PDEATHSIG = 1

@@ -36,12 +36,15 @@ class Chat:
         live: LiveCalls,
         health: Health,
         protocols: Mapping[str, Protocolled],
+        *,
+        stream_seconds: int,
     ) -> None:
         self._admissions = admissions
         self._holds = holds
         self._live = live
         self._health = health
         self._protocols = protocols
+        self._stream_seconds = stream_seconds
         self._missing = MissingPaths()
 
     async def authenticate(self, origin: CallOrigin) -> Caller:
@@ -85,7 +88,7 @@ class Chat:
             if call.live.refusal is not None:
                 reply.close()
                 raise call.live.refusal
-            relay = Relay(call, meter, client)
+            relay = Relay(call, meter, client, seconds=self._stream_seconds)
             try:
                 await relay.run(first, chunks)
             except asyncio.CancelledError:
@@ -132,7 +135,7 @@ class Chat:
         elif call.live.refusal is not None:
             await call.settle("interrupted", meter)
             await client.send(call.error_event(call.live.refusal))
-        elif relay.timed_out:
+        elif relay.too_long:
             await call.settle("interrupted", meter)
             await client.send(call.error_event(StreamTooLong()))
         elif not meter.complete:

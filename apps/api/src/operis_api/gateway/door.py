@@ -9,6 +9,7 @@ from litestar import Response
 from litestar.types import HTTPScope, Receive, Send
 
 from operis_api.gateway.admission import CallOrigin
+from operis_api.gateway.bodies import Bodies
 from operis_api.gateway.dialects import Dialect
 from operis_api.gateway.dialects.anthropic.refusing import ANTHROPIC
 from operis_api.gateway.dialects.openai.refusing import OPENAI
@@ -40,6 +41,8 @@ class Door:
         self.begun = False
         """Whether an answer has."""
         self._began_at = time.monotonic()
+        self._bodies = cast("Bodies", self.app.state["bodies"])
+        self._taken = 0
 
     @property
     def request_id(self) -> UUID:
@@ -66,22 +69,27 @@ class Door:
         self._state["announcements"] = caller.announcements
 
     async def read_body(self) -> bytes:
-        """Return the request's body, or raise `BodyTooLarge` as soon as it is."""
+        """Return the request's body, or raise `BodyTooLarge` as soon as it is. It counts until `give_back`."""
         length = self._text(b"content-length")
         if length.isdigit() and int(length) > BODY_BYTES_MAX:
             raise BodyTooLarge(f"A body may have {BODY_BYTES_MAX} bytes.", limit=BODY_BYTES_MAX)
         parts: list[bytes] = []
-        size = 0
         while True:
             message = await self._receive()
             if message["type"] != "http.request":
                 raise ClientLeft
             parts.append(message["body"])
-            size += len(parts[-1])
-            if size > BODY_BYTES_MAX:
+            self._bodies.take(len(parts[-1]))
+            self._taken += len(parts[-1])
+            if self._taken > BODY_BYTES_MAX:
                 raise BodyTooLarge(f"A body may have {BODY_BYTES_MAX} bytes.", limit=BODY_BYTES_MAX)
             if not message["more_body"]:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def give_back(self) -> None:
+        """The body is needed no longer."""
+        self._bodies.give_back(self._taken)
+        self._taken = 0
 
     async def answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         await self._begin(status, "application/json", {**headers, "content-length": str(len(body))})

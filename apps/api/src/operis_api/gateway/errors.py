@@ -81,6 +81,10 @@ class Overloaded(DomainError):
     status, code, title = 503, "overloaded", "The catalog or the key changes too fast; try again."
 
 
+class BodiesTooMany(DomainError):
+    status, code, title = 503, "bodies_too_many", "The bodies of requests in progress fill what is kept for them."
+
+
 class MethodNotAllowed(DomainError):
     status, code, title = 405, "method_not_allowed", "This method is not offered here."
 
@@ -94,7 +98,11 @@ class InternalError(DomainError):
 
 
 class StreamTooLong(DomainError):
-    status, code, title = 504, "stream_too_long", "The stream was ended after its longest time; it is charged so far."
+    status, code, title = (
+        504,
+        "stream_too_long",
+        "The stream reached its longest time or size; it is charged so far.",
+    )
 
 
 class SettlementUnknown(DomainError):

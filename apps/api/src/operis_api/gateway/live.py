@@ -52,6 +52,10 @@ class LiveCalls:
     def remove(self, call: LiveCall) -> None:
         self._calls.pop(call.hold_id, None)
 
+    def end_all(self, refusal: DomainError) -> None:
+        for call in self:
+            call.end(refusal)
+
     def note_progress(self, call: LiveCall, output_tokens: int) -> None:
         call.output_tokens = output_tokens
         if output_tokens - call.kept_tokens >= CHECKPOINT_TOKENS:

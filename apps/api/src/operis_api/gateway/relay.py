@@ -10,7 +10,7 @@ from operis_api.gateway.dialects import StreamMeter
 from operis_api.gateway.upstreams import AttemptFailed
 from operis_api.kit.crashing import crash_here
 
-STREAM_SECONDS = 900
+STREAM_BYTES_MAX = 128 * 1024 * 1024
 DRAIN_SECONDS = 15
 """How long an upstream may go on for its usage after the client has left."""
 log = structlog.get_logger()
@@ -35,12 +35,14 @@ class Client:
 class Relay:
     """Passes a stream on as it comes, and drains it for a while when the client has left."""
 
-    def __init__(self, call: Call, meter: StreamMeter, client: Client) -> None:
+    def __init__(self, call: Call, meter: StreamMeter, client: Client, *, seconds: int) -> None:
+        self._seconds = seconds
         self.meter = meter
         self.client = client
         self.client_left = False
-        self.timed_out = False
-        """Whether the stream was ended for its length while its upstream was still well."""
+        self.too_long = False
+        """Whether the stream was ended for its time or size while its upstream was still well."""
+        self._received = 0
         self.failure: AttemptFailed | None = None
         """How the upstream broke off."""
         self._call = call
@@ -50,14 +52,16 @@ class Relay:
         crash_here("before_first_byte")
         await self.client.begin(self._call.headers)
         try:
-            async with asyncio.timeout(STREAM_SECONDS) as limit:
+            async with asyncio.timeout(self._seconds) as limit:
                 self._call.live.on_end = lambda: limit.reschedule(asyncio.get_running_loop().time())
                 watcher = asyncio.create_task(self._watch(limit))
                 try:
                     await self._pass_on(first)
                     async for received in chunks:
                         await self._pass_on(self.meter.feed(received))
-                        if self.meter.failed:
+                        self._received += len(received)
+                        self.too_long = self._received > STREAM_BYTES_MAX
+                        if self.meter.failed or self.too_long:
                             break
                 finally:
                     self._call.live.on_end = None
@@ -67,7 +71,7 @@ class Relay:
                 log.info("stream_ended", request_id=str(self._call.admitted.hold_id), why=self._call.live.refusal.code)
                 return
             log.warning("stream_timed_out", request_id=str(self._call.admitted.hold_id), client_left=self.client_left)
-            self.timed_out = True
+            self.too_long = True
         except AttemptFailed as failure:
             self.failure = failure
             self.meter.failed = not self.meter.done

@@ -1,5 +1,6 @@
 """The gateway's routes under /v1. Calls of models are raw ASGI, so that they cost little; others are read seldom."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import cast
@@ -30,6 +31,7 @@ from operis_api.gateway.idempotency import KeyedCall
 from operis_api.gateway.relay import Client
 from operis_api.keys.authentication import Caller, KeyRing
 from operis_api.keys.changing import read_key
+from operis_api.kit.draining import ShuttingDown
 from operis_api.kit.encryption import Vault
 from operis_api.kit.errors import DomainError, Unavailable
 from operis_api.kit.money import format_nano
@@ -93,6 +95,10 @@ async def _serve(
             return
         log.exception("gateway_error", request_id=str(door.request_id))
         await door.refuse(InternalError("It was logged under this request id; your requests tell what was charged."))
+    except asyncio.CancelledError:  # the server's bound for those that run has passed
+        await door.refuse(ShuttingDown())
+    finally:
+        door.give_back()
 
 
 async def _generate(door: Door, origin: CallOrigin, read_request: ReadRequest) -> None:

@@ -35,9 +35,19 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     idle_seconds: int
     total_seconds: int
 
-    def timeout(self, read_seconds: int) -> aiohttp.ClientTimeout:
+    @property
+    def for_answers(self) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(
-            total=self.total_seconds, connect=self.connect_seconds, sock_read=min(read_seconds, self.total_seconds)
+            total=self.total_seconds,
+            connect=self.connect_seconds,
+            sock_read=min(self.answer_seconds, self.total_seconds),
+        )
+
+    @property
+    def for_streams(self) -> aiohttp.ClientTimeout:
+        """Without a bound for the whole: the relay has it, who settles what was delivered by then."""
+        return aiohttp.ClientTimeout(
+            total=None, connect=self.connect_seconds, sock_read=min(self.idle_seconds, self.total_seconds)
         )
 
 
@@ -48,8 +58,8 @@ class HttpProtocol(ABC):
 
     def __init__(self, networks: tuple[Network, ...], patience: "Patience") -> None:
         self._networks = networks
-        self._for_streams = patience.timeout(patience.idle_seconds)
-        self._for_answers = patience.timeout(patience.answer_seconds)
+        self._for_streams = patience.for_streams
+        self._for_answers = patience.for_answers
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, resolver=GuardedResolver(networks), keepalive_timeout=30),
             auto_decompress=False,
