@@ -12,8 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 HEAD_BYTES_MAX = 64 * 1024
-DISCARDED_BYTES_MAX = 20 * 1024 * 1024
-"""Of a body that goes on after its answer."""
+DISCARDED_BYTES_MAX = 32 * 1024 * 1024
+"""Of a body that goes on after its answer: more than the largest that is taken, so that a refusal of one is read."""
 PROGRESS_BYTES = 32 * 1024
 """What has to move, either way, within a client's patience."""
 WHOLE_REQUEST_TIMES = 10
