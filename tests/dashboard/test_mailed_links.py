@@ -11,6 +11,7 @@ from operis_dashboard.mailed_links import LINK_PAGES
 from operis_dashboard.pages.confirm_address import ConfirmAddress
 from operis_dashboard.pages.forgot_password import ForgotPassword
 from operis_dashboard.pages.invitation import InvitationPage
+from operis_dashboard.pages.register import Register
 from operis_dashboard.pages.reset_password import ResetPassword
 from operis_dashboard.pages.undo_address import UndoAddress
 from operis_dashboard.pages.verify_email import VerifyEmail
@@ -151,6 +152,22 @@ async def test_an_invitation_waits_for_signing_in_and_is_accepted_once(
     members = (await owner.client.list_members(owner.organization_id)).items
     assert {member.email: member.role for member in members}[invited.email] == "developer"
     assert await run(page.accept()) == [], "a second click finds no link"
+
+
+async def test_whoever_is_invited_signs_up_by_the_link(tab: Tab, api: Api) -> None:
+    email = new_email()
+    await (await api.admin()).invite_person(email=email)
+    token = token_in((await read_mail(api, email, "Administrator invites you")).text)
+    tab.visit("/", cookies={})
+    follow(tab, "/register", token)
+    page = await tab.page(Register, "/register")
+    assert page.welcome
+    await run(page.submit({"email": new_email(), "password": NEW_PASSWORD, "name": "Eve"}))
+    assert page.failure
+    spent, _ = await run(page.submit({"email": email, "password": NEW_PASSWORD, "name": "Ada"}))
+    assert "/_auth/link-used" in str(spent.args)
+    assert (await runtime.open_session(email, NEW_PASSWORD)).email == email
+    assert token not in tab.sent()
 
 
 async def test_an_invitation_for_another_address_says_so_and_stays_usable(

@@ -8,7 +8,9 @@ from starlette.responses import RedirectResponse, Response
 from operis_dashboard import runtime
 from operis_dashboard.session import read_cookie
 
-LINK_PAGES = frozenset({"/verify-email", "/reset-password", "/confirm-address", "/undo-address", "/invitation"})
+LINK_PAGES = frozenset(
+    {"/verify-email", "/reset-password", "/confirm-address", "/undo-address", "/invitation", "/register"}
+)
 """Pages that mails lead to with a token."""
 
 _SECONDS_MAX = 3600

@@ -76,7 +76,7 @@ def invitation() -> rx.Component:
             entrance(
                 page_link(t("login.action"), href="/login" + _NEXT, class_name=theme.BUTTON),
                 rx.cond(
-                    Viewer.registration == "open",
+                    Viewer.registration != "closed",
                     page_link(t("login.register"), href="/register" + _NEXT, class_name=theme.BUTTON_OUTLINE),
                     rx.fragment(),
                 ),

@@ -10,35 +10,50 @@ from operis_dashboard import runtime, theme
 from operis_dashboard.components.cards import entrance
 from operis_dashboard.components.controls import alert, field, submit, text_input
 from operis_dashboard.components.links import page_link
+from operis_dashboard.following_links import LinkFollower
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
 from operis_dashboard.signing_in import enter, next_path, onward
-from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
 
-class Register(Viewer):
+class Register(LinkFollower):
     busy: bool = False
     failure: str = ""
     sent_to: str = ""
     onward: str = ""
+    welcome: bool = False
+    """Sign-up is open, or whoever looks was invited."""
 
     @rx.event
     def load(self) -> None:
         self.busy, self.failure, self.sent_to, self.onward = False, "", "", onward(self)
+        self.welcome = self.registration == "open" or bool(self._invitation())
+
+    def _invitation(self) -> str:
+        """Return the token that lets the visitor sign up; where anybody may, an organization's waits for its page."""
+        token = self._token("/register")
+        return token or (self._token("/invitation") if self.registration == "invite" else "")
 
     @rx.event
     async def submit(self, form: dict[str, Any]) -> AsyncGenerator[Any, None]:
         self.busy, self.failure = True, ""
         yield
         email, password = read_field(form, "email"), read_field(form, "password")
+        invitation = self._invitation()
         try:
             await self._ask_as_visitor(
                 lambda api: api.register(
-                    email=email, password=password, name=read_field(form, "name"), locale=self.language
+                    email=email,
+                    password=password,
+                    name=read_field(form, "name"),
+                    locale=self.language,
+                    invitation=invitation or None,
                 )
             )
-            if runtime.settings().production:  # where the answer is the same for an address that has an account
+            if invitation:
+                yield self._spend(invitation)
+            elif runtime.settings().production:  # where the answer is the same for an address that has an account
                 self.busy, self.sent_to = False, email.strip()
                 return
             yield enter(await runtime.open_session(email, password), next_path(self))
@@ -64,7 +79,7 @@ def register() -> rx.Component:
 def _form() -> rx.Component:
     return entrance(
         rx.cond(
-            Register.registration == "open",
+            Register.welcome,
             rx.el.form(
                 alert(Register.failure),
                 field(
