@@ -1,4 +1,4 @@
-"""The organization at work: its members with roles and caps, invitations, handing on, leaving, deleting."""
+"""The organization at work: its members with roles and limits, invitations, handing on, leaving, deleting."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
