@@ -16,6 +16,11 @@ from tests.running import free_port, make_database, run_api
 from operis_db.embedded import EmbeddedPostgres
 
 CONNECTIONS = 32
+LOADS = {
+    "whole": "a whole answer, at once",
+    "stream": "a stream of 50 chunks, at once",
+    "paced": "a stream of 50 chunks, 2 ms apart",
+}
 STAGES = {
     "refused": "server, routing",
     "unreadable": "authenticate, decode",
@@ -49,16 +54,15 @@ async def main(postgres: EmbeddedPostgres, seconds: int) -> list[str]:
         provider = await admin.create_upstream(
             name="bench", base_url=f"http://127.0.0.1:{upstream}/v1", api_key="sk-bench"
         )
-        await admin.create_model(id="bench/model", upstream_id=provider.id, upstream_model="m")
-        await admin.create_price(model_id="bench/model", input="0.01", output="0.01")
-        await admin.create_model(id="bench/dear", upstream_id=provider.id, upstream_model="m")
-        await admin.create_price(model_id="bench/dear", input="1000000", output="1000000")
+        for name, price in (("model", "0.01"), ("paced", "0.01"), ("dear", "1000000")):
+            await admin.create_model(id=f"bench/{name}", upstream_id=provider.id, upstream_model=name)
+            await admin.create_price(model_id=f"bench/{name}", input=price, output=price)
         account = await sign_up(api)
         await admin.adjust_wallet(account.organization_id, amount="1000", reason="bench")
         key = await mint(account)
         port = int(api.base_url.rsplit(":", 1)[1])
         pid = api.process.pid
-        for kind in ("whole", "stream"):
+        for kind in LOADS:
             await load(port, kind, seconds=2, key=key)  # warm, and every connection open
             bare = await measure(postgres, relay[0], kind, relay[1], seconds=seconds)
             ours = await measure(postgres, port, kind, pid, seconds=seconds, key=key)
@@ -75,7 +79,7 @@ async def main(postgres: EmbeddedPostgres, seconds: int) -> list[str]:
 
 def report(kind: str, bare: Sample, ours: Sample) -> None:
     total = ours.cpu_ms + ours.postgres_cpu_ms
-    print(f"{kind}, {CONNECTIONS} connections, upstream answers at once")
+    print(f"{LOADS[kind]}; {CONNECTIONS} connections")
     print(f"  bare relay   {bare.rate:8.0f} calls/s   CPU {bare.cpu_ms:6.3f} ms a call   p50 {bare.p50:6.2f} ms")
     print(
         f"  operis       {ours.rate:8.0f} calls/s   CPU {ours.cpu_ms:6.3f} ms API + {ours.postgres_cpu_ms:5.3f} ms "

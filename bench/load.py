@@ -13,6 +13,7 @@ _WHOLE = b'{"model":"%s",' + _MESSAGE + b"}"
 KINDS = {
     "whole": (b"POST", _WHOLE % b"bench/model", b"200"),
     "stream": (b"POST", b'{"model":"bench/model","stream":true,' + _MESSAGE + b"}", b"200"),
+    "paced": (b"POST", b'{"model":"bench/paced","stream":true,' + _MESSAGE + b"}", b"200"),
     "refused": (b"GET", b"", b"405"),
     "unreadable": (b"POST", b"{", b"400"),
     "unaffordable": (b"POST", _WHOLE % b"bench/dear", b"402"),

@@ -19,6 +19,7 @@ STREAM = (
     ]
 )
 WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
+PACE_SECONDS = 0.002
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -40,16 +41,17 @@ class Provider(asyncio.Protocol):
             if b'"model":"held"' in body:
                 asyncio.get_running_loop().create_task(self.hold())
             elif b'"stream":true' in body:
-                asyncio.get_running_loop().create_task(self.stream())  # the loop is busy with it at once
+                pace = PACE_SECONDS if b'paced"' in body else 0
+                asyncio.get_running_loop().create_task(self.stream(pace))
             else:
                 self.transport.write(WHOLE)
 
-    async def stream(self) -> None:
-        """Send each chunk on its own, so that a relay has 50 of them to pass on."""
+    async def stream(self, pace: float) -> None:
+        """Send each chunk on its own: as fast as the loop turns, or at the pace of a fast model."""
         self.transport.write(HEAD)
         for chunk in STREAM:
             self.transport.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-            await asyncio.sleep(0)
+            await asyncio.sleep(pace)
         self.transport.write(b"0\r\n\r\n")
 
     async def hold(self) -> None:
