@@ -12,6 +12,8 @@ from operis_client import AsyncOperis
 from tests.habits.walking import OPERATIONS, PRIVATE, PUBLIC, Operation, name_of, read_refusal, send
 from tests.running import Api
 
+READ_AGAIN_TIMES = 4
+
 
 def test_the_document_knows_every_route_of_the_app(tmp_path: Path) -> None:
     settings = read_settings({"OPERIS_HOME": str(tmp_path), "OPERIS_SECRET_KEY": "k" * 40})
@@ -55,7 +57,6 @@ async def test_reading_changes_nothing(api: Api, admin: AsyncOperis, operation: 
         for row in await api.database.fetch(
             "SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         )
-        if row["name"] not in {"ledger_blocks", "ledger_checks", "chain_forms", "upstream_health"}  # written by jobs
     ]
     sums = " UNION ALL ".join(
         f"SELECT '{name}' AS name, count(*), sum(hashtextextended(t::text, 0)::numeric) FROM {name} t"
@@ -65,7 +66,12 @@ async def test_reading_changes_nothing(api: Api, admin: AsyncOperis, operation: 
     async def fingerprint() -> list[tuple[object, ...]]:
         return [tuple(row) for row in await api.database.fetch(f"{sums} ORDER BY name")]
 
-    before = await fingerprint()
-    answer = await send(api, operation, token=admin.token)
-    assert answer.status_code in {200, 400, 404}
-    assert await fingerprint() == before
+    changed: list[object] = []
+    for _ in range(READ_AGAIN_TIMES):  # a job may have written meanwhile, but not every time
+        before = await fingerprint()
+        answer = await send(api, operation, token=admin.token)
+        assert answer.status_code in {200, 400, 404}
+        changed = sorted(set(await fingerprint()) ^ set(before), key=str)
+        if not changed:
+            return
+    assert changed == []
