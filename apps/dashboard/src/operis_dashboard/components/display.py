@@ -40,6 +40,8 @@ _STATUSES = {
     "broken": _BAD,
     "lapsed": _CARE,
     "suspended": _BAD,
+    "erasing": _BAD,
+    "erased": _QUIET,
     "failed": _BAD,
     "admin": _BADGE + "bg-accent-soft text-accent",
 }

@@ -78,6 +78,8 @@ ENGLISH: dict[str, str] = {
     "status.unverified": "Not verified",
     "status.open": "Open",
     "status.suspended": "Suspended",
+    "status.erasing": "Being erased",
+    "status.erased": "Erased",
     "status.unpriced": "No price",
     "status.well": "Well",
     "status.failing": "Failing",

@@ -78,6 +78,8 @@ VIETNAMESE: dict[str, str] = {
     "status.unverified": "Chưa xác nhận",
     "status.open": "Đang mở",
     "status.suspended": "Tạm khóa",
+    "status.erasing": "Đang xóa dữ liệu",
+    "status.erased": "Đã xóa dữ liệu",
     "status.unpriced": "Chưa có giá",
     "status.well": "Tốt",
     "status.failing": "Đang lỗi",
