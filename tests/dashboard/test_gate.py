@@ -16,7 +16,16 @@ from operis_dashboard.viewer import Viewer
 from tests.dashboard.conftest import Tab
 from tests.factories import Account
 
-PUBLIC_NAMES = {"choose_language", "load", "submit", "submit_code", "turn_page", "use"}
+PUBLIC_NAMES = {
+    "ask_device",
+    "choose_language",
+    "load",
+    "submit",
+    "submit_code",
+    "submit_passkey",
+    "turn_page",
+    "use",
+}
 LOAD_KEYS = "reflex___state____state.operis_dashboard___viewer____viewer.operis_dashboard___pages___keys____keys.load"
 
 

@@ -124,9 +124,11 @@ def open_tab(browser: Browser, product: Product) -> Generator[OpenTab]:
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
-    def open_window(*, width: int = 1440, height: int = 900, dark: bool = False, language: str = "en-US") -> Page:
+    def open_window(
+        *, width: int = 1440, height: int = 900, dark: bool = False, language: str = "en-US", host: str = "127.0.0.1"
+    ) -> Page:
         context = browser.new_context(
-            base_url=product.dashboard_url,
+            base_url=product.dashboard_url.replace("127.0.0.1", host),
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
             locale=language,

@@ -105,11 +105,11 @@ def test_after_signing_in_one_is_where_one_wanted_to_be(open_tab: OpenTab) -> No
     page.goto("/requests?outcome=failed")
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill("a wrong password")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Email or password is not right.")
     expect(page.get_by_label("Email")).to_have_value(email)  # what was typed stays
     page.get_by_label("Password").fill("a quiet password")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_label("Outcome")).to_have_value("failed")
     assert page.url.endswith("/requests?outcome=failed")
 

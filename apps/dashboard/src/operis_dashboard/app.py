@@ -83,6 +83,7 @@ app = rx.App(
     stylesheets=["/globals.css"],
     head_components=[
         rx.el.script(src="/boot.js"),
+        rx.el.script(src="/passkeys.js"),
         rx.el.link(rel="icon", type="image/svg+xml", href="/favicon.svg"),
     ],
     html_lang="en",

@@ -36,6 +36,8 @@ PUBLIC = frozenset(
         "operis_dashboard.pages.login.Login.load",
         "operis_dashboard.pages.login.Login.submit",
         "operis_dashboard.pages.login.Login.submit_code",
+        "operis_dashboard.pages.login.Login.ask_device",
+        "operis_dashboard.pages.login.Login.submit_passkey",
         "operis_dashboard.pages.register.Register.load",
         "operis_dashboard.pages.register.Register.submit",
         "operis_dashboard.pages.verify_email.VerifyEmail.load",

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -44,9 +45,10 @@ class OrganizationLostError(Exception):
 class SecondFactorAskedError(Exception):
     """The password was right, and a second factor is asked for."""
 
-    def __init__(self, mfa_token: str) -> None:
+    def __init__(self, mfa_token: str, methods: Collection[str]) -> None:
         super().__init__("A second factor is asked for.")
         self.mfa_token = mfa_token
+        self.methods = methods
 
 
 @cache
@@ -127,7 +129,7 @@ async def open_session(email: str, password: str, *, device_token: str | None = 
     """Sign in at the API and return the session to keep, or raise `SecondFactorAskedError`."""
     answer = await anonymous().login(email=email, password=password, device_token=device_token)
     if answer.mfa_required:
-        raise SecondFactorAskedError(answer.mfa_token)
+        raise SecondFactorAskedError(answer.mfa_token, answer.mfa_methods)
     tokens = Tokens(
         access_token=answer.access_token,
         expires_in=answer.expires_in,
@@ -141,6 +143,15 @@ async def finish_session(mfa_token: str, code: str, *, device_token: str | None 
     """Sign in with the second factor that was asked for."""
     return await _begin(
         await anonymous().verify_second_factor(mfa_token=mfa_token, code=code, device_token=device_token)
+    )
+
+
+async def open_session_by_passkey(
+    credential: dict[str, object], *, mfa_token: str | None, device_token: str | None = None
+) -> Session:
+    """Sign in with a passkey: alone, or as the second factor that was asked for."""
+    return await _begin(
+        await anonymous().finish_passkey_sign_in(credential=credential, mfa_token=mfa_token, device_token=device_token)
     )
 
 

@@ -7,8 +7,9 @@ import reflex as rx
 
 from operis_client import ApiError, OperisError
 from operis_dashboard import runtime, theme
+from operis_dashboard.asking_devices import read_answer, show_passkey
 from operis_dashboard.components.cards import entrance
-from operis_dashboard.components.controls import alert, field, submit, text_input
+from operis_dashboard.components.controls import alert, field, press, submit, text_input
 from operis_dashboard.components.links import page_link
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
@@ -21,6 +22,7 @@ _REFUSALS = {
     "invalid_credentials": "login.wrong",
     "email_unverified": "login.unverified",
     "invalid_code": "login.wrong_code",
+    "invalid_passkey": "login.wrong_passkey",
 }
 
 
@@ -30,6 +32,8 @@ class Login(Viewer):
     unverified: bool = False
     onward: str = ""
     code_asked: bool = False
+    methods: list[str] = []
+    """By which a second factor is shown."""
 
     _mfa_token: str = ""
 
@@ -50,6 +54,7 @@ class Login(Viewer):
             yield enter(await runtime.open_session(email, password, device_token=self._device()), next_path(self))
         except runtime.SecondFactorAskedError as asked:
             self.busy, self.code_asked, self._mfa_token = False, True, asked.mfa_token
+            self.methods = list(asked.methods)
         except OperisError as error:
             self._refuse(error)
 
@@ -67,13 +72,41 @@ class Login(Viewer):
             )
         except OperisError as error:
             self._refuse(error)
-            if isinstance(error, ApiError) and error.code == "unauthenticated":
-                self.code_asked, self._mfa_token, self.failure = False, "", self._say("login.expired")
+
+    @rx.event
+    async def ask_device(self) -> AsyncGenerator[Any, None]:
+        """Ask for a passkey: instead of the password, or after it."""
+        self.busy, self.failure, self.unverified = True, "", False
+        yield
+        mfa_token = self._mfa_token or None
+        try:
+            options = await self._ask_as_visitor(lambda api: api.begin_passkey_sign_in(mfa_token=mfa_token))
+        except OperisError as error:
+            self._refuse(error)
+            return
+        yield show_passkey(options, Login.submit_passkey)
+
+    @rx.event
+    async def submit_passkey(self, answer: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        credential, failure = read_answer(answer)
+        if failure:
+            self.busy, self.failure = False, self._say(failure)
+            return
+        try:
+            self._tell_browser()
+            session = await runtime.open_session_by_passkey(
+                credential, mfa_token=self._mfa_token or None, device_token=self._device()
+            )
+            yield enter(session, next_path(self))
+        except OperisError as error:
+            self._refuse(error)
 
     def _refuse(self, error: OperisError) -> None:
         code = error.code if isinstance(error, ApiError) else ""
         self.busy, self.unverified = False, code == "email_unverified"
         self.failure = self._say(_REFUSALS[code]) if code in _REFUSALS else self._explain(error)
+        if code == "unauthenticated" and self._mfa_token:
+            self.code_asked, self._mfa_token, self.failure = False, "", self._say("login.expired")
 
     def _device(self) -> str | None:
         return read_cookie(self.router.headers.cookie, runtime.device_cookie_name())
@@ -102,6 +135,7 @@ def _code_form() -> rx.Component:
                 hint=t("login.code_hint"),
             ),
             submit(t("login.action"), busy=Login.busy, wide=True),
+            rx.cond(Login.methods.contains("passkey"), _passkey_button(), rx.fragment()),
             on_submit=Login.submit_code,
             method="post",
             action="/_auth/nojs",
@@ -111,8 +145,12 @@ def _code_form() -> rx.Component:
             t("login.other"), type="button", on_click=Login.load, class_name=theme.LINK + " cursor-pointer text-sm"
         ),
         title=t("login.code_title"),
-        text=t("login.code_text"),
+        text=rx.cond(Login.methods.contains("totp"), t("login.code_text"), t("login.passkey_text")),
     )
+
+
+def _passkey_button() -> rx.Component:
+    return press(t("login.passkey"), on_click=Login.ask_device, busy=Login.busy, look=theme.BUTTON_OUTLINE + " w-full")
 
 
 def _password_form() -> rx.Component:
@@ -135,6 +173,7 @@ def _password_form() -> rx.Component:
                 name="password",
             ),
             submit(t("login.action"), busy=Login.busy, wide=True),
+            _passkey_button(),
             page_link(t("login.forgot"), href="/forgot-password", class_name=theme.LINK + " w-fit self-center text-sm"),
             on_submit=Login.submit,
             method="post",

@@ -114,14 +114,7 @@ def settings() -> rx.Component:
             rx.cond(Settings.loaded, rx.fragment(_profile(), _address()), skeleton_rows()),
         ),
         _address_dialog(),
-        proof_dialog(
-            asked=Settings.proof_asked,
-            by_code=Settings.proof_by_code,
-            failure=Settings.proof_failure,
-            busy=Settings.proof_busy,
-            on_submit=Settings.prove,
-            on_open_change=Settings.give_up_proof,
-        ),
+        proof_dialog(Settings),
         here="/settings",
     )
 

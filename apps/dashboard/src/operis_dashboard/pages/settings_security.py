@@ -1,4 +1,4 @@
-"""One's password, and the second factor: turned on with an authenticator, its recovery codes, turned off."""
+"""One's password, and the second factor: authenticator, passkeys and recovery codes."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -12,20 +12,21 @@ from operis_dashboard.components import code, dialogs
 from operis_dashboard.components.cards import card
 from operis_dashboard.components.controls import alert, copy_button, field, press, submit, text_input
 from operis_dashboard.components.display import badge
+from operis_dashboard.components.passkeys import passkey_dialogs, passkeys_card
 from operis_dashboard.components.proof import proof_dialog
 from operis_dashboard.components.sections import settings_sections
 from operis_dashboard.components.states import failed, skeleton_rows
 from operis_dashboard.formatting import Shown
 from operis_dashboard.forms import read_field
 from operis_dashboard.layout import page
-from operis_dashboard.proving import Proving
+from operis_dashboard.passkeys import Passkeys, passkey_row
 from operis_dashboard.viewer import Viewer
 from operis_dashboard.wording import t
 
 _FEW_CODES = 3
 
 
-class Security(Proving, Viewer):
+class Security(Passkeys, Viewer):
     loaded: bool = False
     failure: str = ""
     enabled: bool = False
@@ -41,8 +42,6 @@ class Security(Proving, Viewer):
     """Of the authenticator that is being enrolled."""
     picture: str = ""
     form_failure: str = ""
-    codes: list[str] = []
-    """Recovery codes, the one time that they can be seen."""
     asking: str = ""
     """What a dialog asks about: remove, replace."""
 
@@ -50,6 +49,7 @@ class Security(Proving, Viewer):
     async def load(self) -> None:
         self.busy, self.password_failure, self.form_failure, self.asking = False, "", "", ""
         self.secret, self.picture, self.codes, self.proof_asked = "", "", [], False
+        self._close_passkeys()
         await self._read()
 
     @rx.event
@@ -147,11 +147,13 @@ class Security(Proving, Viewer):
     async def _read(self) -> None:
         try:
             found = await self._ask(lambda api: api.get_second_factor())
+            passkeys = await self._ask(lambda api: api.list_passkeys())
         except OperisError as error:
             self.failure = self._explain(error)
             return
         self.enabled, self.codes_left = found.enabled_at is not None, found.recovery_codes_left
         self.since = self._writer.moment(found.enabled_at)
+        self.passkeys = [passkey_row(one, self._writer) for one in passkeys]
         self.loaded, self.failure = True, ""
 
 
@@ -161,19 +163,17 @@ def settings_security() -> rx.Component:
         rx.cond(
             Security.failure != "",
             failed(Security.failure, Security.load),
-            rx.cond(Security.loaded, rx.fragment(_password(), _second_factor()), skeleton_rows()),
+            rx.cond(
+                Security.loaded,
+                rx.fragment(_password(), _second_factor(), passkeys_card(Security), _recovery()),
+                skeleton_rows(),
+            ),
         ),
         _enrolment(),
         _codes(),
         _confirm(),
-        proof_dialog(
-            asked=Security.proof_asked,
-            by_code=Security.proof_by_code,
-            failure=Security.proof_failure,
-            busy=Security.proof_busy,
-            on_submit=Security.prove,
-            on_open_change=Security.give_up_proof,
-        ),
+        passkey_dialogs(Security),
+        proof_dialog(Security),
         here="/settings/security",
     )
 
@@ -224,33 +224,44 @@ def _second_factor() -> rx.Component:
             Security.enabled,
             rx.el.div(
                 rx.el.p(t("security.since", at=Security.since.text), title=Security.since.exact, class_name="text-sm"),
+                rx.el.button(
+                    t("security.remove"),
+                    type="button",
+                    on_click=Security.ask("remove"),
+                    class_name=theme.BUTTON_SMALL_DANGER,
+                ),
+                class_name="flex flex-wrap items-center justify-between gap-3",
+            ),
+            rx.el.div(press(t("security.set_up"), on_click=Security.enrol, busy=Security.busy)),
+        ),
+        title=t("security.factor"),
+        action=rx.cond(Security.enabled, badge("enabled"), badge("disabled")),
+    )
+
+
+def _recovery() -> rx.Component:
+    """What is left of the recovery codes, where anything asks for them."""
+    return rx.cond(
+        Security.enabled | (Security.passkeys.length() > 0),
+        card(
+            rx.el.div(
                 rx.el.p(
                     t("security.codes_left", count=Security.codes_left),
                     class_name=rx.cond(
                         Security.codes_left < _FEW_CODES, "text-sm text-warning", "text-sm text-muted-foreground"
                     ),
                 ),
-                rx.el.div(
-                    rx.el.button(
-                        t("security.replace"),
-                        type="button",
-                        on_click=Security.ask("replace"),
-                        class_name=theme.BUTTON_SMALL,
-                    ),
-                    rx.el.button(
-                        t("security.remove"),
-                        type="button",
-                        on_click=Security.ask("remove"),
-                        class_name=theme.BUTTON_SMALL_DANGER,
-                    ),
-                    class_name="flex flex-wrap gap-2 pt-2",
+                rx.el.button(
+                    t("security.replace"),
+                    type="button",
+                    on_click=Security.ask("replace"),
+                    class_name=theme.BUTTON_SMALL,
                 ),
-                class_name="flex flex-col gap-1",
+                class_name="flex flex-wrap items-center justify-between gap-3",
             ),
-            rx.el.div(press(t("security.set_up"), on_click=Security.enrol, busy=Security.busy)),
+            title=t("security.codes"),
         ),
-        title=t("security.factor"),
-        action=rx.cond(Security.enabled, badge("enabled"), badge("disabled")),
+        rx.fragment(),
     )
 
 
