@@ -44,7 +44,7 @@ class Stage:
     def request(self, *, stream: bool = True, filler: int = 0) -> bytes:
         words = "What is the answer?" + "x" * filler
         body = json.dumps(
-            {"model": "raw/model", "messages": [{"role": "user", "content": words}], "max_tokens": 9, "stream": stream}
+            {"model": "slow/model", "messages": [{"role": "user", "content": words}], "max_tokens": 9, "stream": stream}
         ).encode()
         return self.head(content_length=str(len(body))) + body
 
@@ -77,8 +77,8 @@ async def stage(database: Database) -> AsyncGenerator[Stage]:
     async with run_api(database, OPERIS_UPSTREAM_TOTAL_SECONDS="4", **settings) as api, run_raw_upstream() as upstream:
         admin = await api.admin()
         made = await admin.create_upstream(name="Slow", base_url=upstream.base_url, api_key="sk-raw-credential")
-        await admin.create_model(id="raw/model", upstream_id=made.id, upstream_model="real")
-        await admin.create_price(model_id="raw/model", input="1", output="2")
+        await admin.create_model(id="slow/model", upstream_id=made.id, upstream_model="real")
+        await admin.create_price(model_id="slow/model", input="1", output="2")
         account = await sign_up(api)
         await admin.adjust_wallet(account.organization_id, amount="1000", reason="long prompts")
         yield Stage(api, account, await mint(account), upstream)
