@@ -118,7 +118,7 @@ def list_people_jobs(
 
     return [
         Job("send_mails", 1, send_outbox),
-        Job("erase_people", 60, lambda: erase_due(sessions)),
+        Job("erase_people", 10, lambda: erase_due(sessions)),
         Job("note_ended_impersonations", 10, lambda: note_ended_impersonations(sessions)),
         Job("forget_what_is_over", 3600, forget_what_is_over),
     ]
