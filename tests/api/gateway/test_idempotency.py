@@ -2,7 +2,9 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import httpx
 import pytest
 
@@ -178,6 +180,25 @@ async def test_a_stream_that_broke_off_cost_nothing_and_may_be_asked_again(
     script.break_after_words = None
     assert (await ask(api, secret, real_model, stream=True)).content.endswith(b"data: [DONE]\n\n")
     assert (len(provider.calls), await charges(ada)) == (2, [CHARGE, "0"])
+
+
+async def test_a_stream_that_is_about_to_be_held_is_running_and_not_over(
+    api: Api, ada: Account, script: Script, real_model: str
+) -> None:
+    secret = await mint(ada)
+    wallet = await asyncpg.connect(api.database.superuser_url)
+    async with wallet.transaction():
+        await wallet.execute("SELECT FROM wallets WHERE organization_id = $1 FOR UPDATE", UUID(ada.organization_id))
+        first = asyncio.create_task(ask(api, secret, real_model, stream=True))
+        kept = "SELECT FROM idempotent_calls WHERE organization_id = $1"
+        async with asyncio.timeout(10):
+            while not await api.database.fetch(kept, UUID(ada.organization_id)):
+                await asyncio.sleep(0.01)
+        assert code_of(await ask(api, secret, real_model, stream=True)) == (409, "idempotency_key_in_use")
+    await wallet.close()
+    assert (await first).content.endswith(b"data: [DONE]\n\n")
+    assert code_of(await ask(api, secret, real_model, stream=True)) == (409, "answer_not_kept")
+    assert (script.status, await charges(ada)) == (200, [CHARGE])
 
 
 async def test_kept_answers_are_encrypted_and_end_after_a_day(

@@ -8,6 +8,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import structlog
 from sqlalchemy import ColumnElement, delete, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +19,7 @@ from operis_api.gateway.errors import AnswerNotKept, InvalidBody
 from operis_api.keys.authentication import Caller
 from operis_api.kit.encryption import Vault
 from operis_api.kit.idempotency import KEY_CHARACTERS_MAX, KeyReused, StillRunning
+from operis_api.kit.problems import is_database_away
 from operis_api.kit.sessions import Sessions
 from operis_api.ledger.holds import is_held
 from operis_db.records import IdempotentCall
@@ -27,6 +29,7 @@ ANSWER_BYTES_MAX = 256 * 1024
 BEGINNING = timedelta(seconds=60)
 """Longer than from a call's first statement to its hold; after that, a call that runs has one."""
 RETRY_SECONDS = 2
+log = structlog.get_logger()
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):
@@ -81,6 +84,22 @@ class KeyedCall:
                 )
             )
 
+    async def note_charged(self) -> None:
+        """Note that the call's stream was charged. Its client has its end by now, so this never fails for want of the
+        database: then a minute says the same.
+        """
+        try:
+            async with self._sessions.begin() as session:
+                await session.execute(
+                    update(IdempotentCall)
+                    .where(self._is_it, IdempotentCall.request_id == self._request_id)
+                    .values(answered=True)
+                )
+        except Exception as error:
+            if not is_database_away(error):
+                raise
+            log.warning("charge_not_noted", request_id=str(self._request_id))
+
     async def forget(self) -> None:
         """Let the call be made again: it was not charged."""
         async with self._sessions.begin() as session:
@@ -107,8 +126,7 @@ class KeyedCall:
         """Tell whether the call is being made, or settled: nobody is told an answer before its charge is durable."""
         if await is_held(session, organization_id=self._id[0], hold_id=first.request_id):
             return True
-        ended = first.answered or first.streamed
-        return not ended and datetime.now(UTC) - first.created_at < BEGINNING
+        return not first.answered and datetime.now(UTC) - first.created_at < BEGINNING
 
     @property
     def _is_it(self) -> ColumnElement[bool]:

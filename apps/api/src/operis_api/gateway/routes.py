@@ -131,8 +131,8 @@ async def _answer(
     if request.streamed:
         client = Client(door.begin_stream, door.send_chunk, door.wait_until_left)
         charged = await chat.stream(request, caller, origin, client)
-        if keyed is not None and not charged:
-            await keyed.forget()
+        if keyed is not None:
+            await (keyed.note_charged() if charged else keyed.forget())
         await door.end_stream()
     else:
         answer = await chat.complete(request, caller, origin, keyed)
