@@ -201,6 +201,26 @@ async def test_a_stream_that_is_about_to_be_held_is_running_and_not_over(
     assert (script.status, await charges(ada)) == (200, [CHARGE])
 
 
+async def test_a_retry_in_the_moment_the_first_fails_is_made(
+    api: Api, ada: Account, script: Script, real_model: str
+) -> None:
+    secret, mine = await mint(ada), "organization_id = $1"
+    assert (await ask(api, secret, real_model)).status_code == 200
+    other = await asyncpg.connect(api.database.superuser_url)
+    async with other.transaction():
+        await other.execute(f"SELECT FROM idempotent_calls WHERE {mine} FOR UPDATE", UUID(ada.organization_id))
+        again = asyncio.create_task(ask(api, secret, real_model))
+        waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%idempotent_calls%'"
+        async with asyncio.timeout(10):
+            while not await api.database.fetch(waiting):
+                await asyncio.sleep(0.01)
+        await other.execute(f"DELETE FROM idempotent_calls WHERE {mine}", UUID(ada.organization_id))
+    await other.close()
+    answer = await again
+    assert (answer.status_code, "idempotent-replayed" in answer.headers) == (200, False)
+    assert (script.status, await charges(ada)) == (200, [CHARGE, CHARGE])
+
+
 async def test_kept_answers_are_encrypted_and_end_after_a_day(
     api: Api, ada: Account, provider: OpenAIUpstream, script: Script, real_model: str
 ) -> None:

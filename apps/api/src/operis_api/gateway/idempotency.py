@@ -65,10 +65,11 @@ class KeyedCall:
                 fingerprint=self._fingerprint,
                 streamed=self._streamed,
             )
-            if await session.scalar(ours.on_conflict_do_nothing().returning(row.request_id)):
-                return None
-            first = await session.get_one(row, self._id, with_for_update=True)
-            return await self._answer_again(session, first)
+            while not await session.scalar(ours.on_conflict_do_nothing().returning(row.request_id)):
+                first = await session.get(row, self._id, with_for_update=True)
+                if first is not None:  # else it has just failed, and was forgotten
+                    return await self._answer_again(session, first)
+            return None
 
     async def keep(self, answer: KeptAnswer) -> None:
         """Keep the answer, or where it is too large that there was one."""
