@@ -8,7 +8,7 @@ from bench.drills import crashes, gateway, outages, races, rights, soak, tamperi
 DRILLS = {
     "crashes": Runnable(crashes.main, 500, "kills", 12, "processes die in named places; each call is charged once"),
     "gateway": Runnable(
-        gateway.main, 10_000, "calls", 3, "failing providers, clients that leave, retries; charged is what they sent"
+        gateway.main, 10_000, "calls", 4, "failing providers, clients that leave, retries; charged is what they sent"
     ),
     "outages": Runnable(outages.main, 100, "stops", 8, "PostgreSQL killed under load; what was told is in the ledger"),
     "races": Runnable(races.main, 200, "races", 6, "of 1,000 calls at once, exactly those the wallet pays for"),

@@ -211,7 +211,10 @@ async def drill_gateway(database: Database, *, seed: int, calls: int, callers: i
 
         await asyncio.gather(*(work() for _ in range(callers)))
         await _wait_until_settled(database)
-    return await judge(database, planned, log), log
+        verdict = await judge(database, planned, log)
+        logged = [line for process in processes for line in process.log.read_text().splitlines()]
+        verdict.findings += [line[-2000:] for line in logged if "gateway_error" in line]
+    return verdict, log
 
 
 async def _prepare(database: Database, log: Log, stack: AsyncExitStack) -> list[str]:
