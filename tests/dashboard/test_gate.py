@@ -19,9 +19,12 @@ from tests.factories import Account
 PUBLIC_NAMES = {
     "ask_device",
     "choose_language",
+    "come_back",
+    "leave",
     "load",
     "submit",
     "submit_code",
+    "submit_owner",
     "submit_passkey",
     "turn_page",
     "use",

@@ -22,6 +22,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from operis_client import Operis
+from tests.fakes.identity_provider import IdentityProvider, run_identity_provider, setting_of
 from tests.fakes.openai_upstream import API_KEY, run_openai_upstream
 from tests.running import ADMIN_EMAIL, ADMIN_PASSWORD, free_port
 
@@ -45,7 +46,26 @@ class Product:
 
 
 @pytest.fixture(scope="session")
-def product() -> Generator[Product]:
+def acme() -> Generator[IdentityProvider]:
+    """An identity provider that the product knows."""
+    started: queue.Queue[tuple[asyncio.AbstractEventLoop, asyncio.Event, IdentityProvider]] = queue.Queue()
+
+    async def serve() -> None:
+        async with run_identity_provider() as provider:
+            stop = asyncio.Event()
+            started.put((asyncio.get_running_loop(), stop, provider))
+            await stop.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    loop, stop, provider = started.get(timeout=30)
+    yield provider
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def product(acme: IdentityProvider) -> Generator[Product]:
     """`operis up` with a home, a database and ports of its own."""
     with tempfile.TemporaryDirectory(prefix="operis-e2e-") as directory:
         home = Path(directory)
@@ -63,6 +83,7 @@ def product() -> Generator[Product]:
                     "OPERIS_API_PORT": found.api_url.rpartition(":")[2],
                     "OPERIS_ADMIN_EMAIL": ADMIN_EMAIL,
                     "OPERIS_ADMIN_PASSWORD": ADMIN_PASSWORD,
+                    "OPERIS_IDENTITY_PROVIDERS": setting_of(acme=acme),
                 },
                 stdout=output,
                 stderr=output,

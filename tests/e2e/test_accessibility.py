@@ -26,6 +26,7 @@ VISITORS_PAGES = (
     "/invitation",
     "/invitation?token=op-in-none",
     "/mailbox",
+    "/provider",
     "/no-such-page",
 )
 CUSTOMER_PAGES = (

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import jwt
 from aiohttp import web
@@ -54,6 +54,8 @@ class IdentityProvider:
         self.script = Script()
         self.asked: list[str] = []
         self.codes: dict[str, Granted] = {}
+        self.person: dict[str, Any] = {}
+        """Who sits in front of a browser that is sent here; nobody: they decline."""
         self.rotate()
 
     def rotate(self) -> None:
@@ -78,6 +80,13 @@ class IdentityProvider:
         code = secrets.token_urlsafe(16)
         self.codes[code] = Granted(asked["code_challenge"], asked["nonce"], asked["redirect_uri"], claims)
         return {"state": asked["state"], "code": code}
+
+    async def authorize(self, request: web.Request) -> web.Response:
+        """Send the browser back, as whoever sits in front of it."""
+        state, address = request.query["state"], request.query["redirect_uri"]
+        declined = {"state": state, "error": "access_denied"}
+        back = self.consent(f"{self.issuer}{request.path_qs}", **self.person) if self.person else declined
+        raise web.HTTPFound(f"{address}?{urlencode(back)}")
 
     async def discover(self, request: web.Request) -> web.Response:
         self.asked.append("discovery")
@@ -129,6 +138,7 @@ async def run_identity_provider() -> AsyncGenerator[IdentityProvider]:
     provider = IdentityProvider()
     app = web.Application()
     app.router.add_get("/.well-known/openid-configuration", provider.discover)
+    app.router.add_get("/authorize", provider.authorize)
     app.router.add_get("/keys", provider.keys)
     app.router.add_post("/token", provider.token)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

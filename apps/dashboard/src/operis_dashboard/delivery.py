@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from operis_dashboard import runtime
+from operis_dashboard.departures import RETURN_PAGE
 from operis_dashboard.downloads import DOWNLOADS
 from operis_dashboard.mailed_links import LINK_PAGES, take_token
 from operis_dashboard.session import read_cookie
@@ -20,7 +21,7 @@ from operis_dashboard.settings import Settings
 
 ENTRANCES = frozenset({"/login", "/register"})
 """Pages for those who are not signed in."""
-OPEN_PAGES = LINK_PAGES | {"/forgot-password", "/mailbox"}
+OPEN_PAGES = LINK_PAGES | {"/forgot-password", "/mailbox", RETURN_PAGE}
 """Pages for everybody."""
 _OWN_PREFIXES = ("/_", "/assets/", "/fonts/", "/healthz", "/ping")
 

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from operis_client import OperisError
 from operis_dashboard import runtime
+from operis_dashboard.departures import send_away
 from operis_dashboard.downloads import downloads
 from operis_dashboard.mailed_links import forget_tokens
 from operis_dashboard.session import SESSION_SECONDS_MAX
@@ -38,6 +39,14 @@ async def redeem_ticket(request: Request) -> Response:
     if device_token:
         _keep(response, runtime.device_cookie_name(), device_token, _DEVICE_SECONDS_MAX)
     return response
+
+
+async def leave(request: Request) -> Response:
+    """Exchange a ticket for the way to an identity provider, and the cookie that the way back asks for."""
+    if refusal := _refuse_foreign(request):
+        return refusal
+    redeemed = runtime.departures.redeem(await _read_ticket(request))
+    return send_away(*redeemed) if redeemed else RedirectResponse("/login?expired=1", status_code=303)
 
 
 def _keep(response: Response, name: str, value: str, seconds: int) -> None:
@@ -79,6 +88,7 @@ def doors() -> Starlette:
     return Starlette(
         routes=[
             Route("/_auth/callback", redeem_ticket, methods=["POST"]),
+            Route("/_auth/depart", leave, methods=["POST"]),
             Route("/_auth/logout", sign_out, methods=["POST"]),
             Route("/_auth/link-used", forget_link, methods=["POST"]),
             Route("/_auth/nojs", no_script, methods=["POST"]),

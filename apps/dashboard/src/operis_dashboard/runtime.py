@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from operis_client import ApiError, AsyncOperis, OperisError
-from operis_client.models import Me, Tokens
+from operis_client.models import Departure, Me, SignIn, Tokens
 from operis_dashboard.session import Place, Session, SessionStore, TicketOffice
 from operis_dashboard.settings import Settings, read_session_key, read_settings
 
@@ -74,7 +74,8 @@ def sessions() -> SessionStore:
     return store
 
 
-tickets = TicketOffice()
+tickets: TicketOffice[Session] = TicketOffice()
+departures: TicketOffice[Departure] = TicketOffice()
 _locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 _http: list[httpx.AsyncClient] = []
 
@@ -127,7 +128,11 @@ async def connect(session_id: str | None, *, renew: bool = False) -> AsyncOperis
 
 async def open_session(email: str, password: str, *, device_token: str | None = None) -> Session:
     """Sign in at the API and return the session to keep, or raise `SecondFactorAskedError`."""
-    answer = await anonymous().login(email=email, password=password, device_token=device_token)
+    return await keep_session(await anonymous().login(email=email, password=password, device_token=device_token))
+
+
+async def keep_session(answer: SignIn) -> Session:
+    """Return the session to keep, or raise `SecondFactorAskedError`."""
     if answer.mfa_required:
         raise SecondFactorAskedError(answer.mfa_token, answer.mfa_methods)
     tokens = Tokens(

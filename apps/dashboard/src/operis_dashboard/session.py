@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -106,24 +107,27 @@ class SessionStore:
         return self._folder / hashlib.sha256(session_id.encode()).hexdigest()
 
 
-class TicketOffice:
-    """One-time tickets: a handler that signed someone in cannot set a cookie, the POST that follows can."""
+Kept = TypeVar("Kept")
+
+
+class TicketOffice(Generic[Kept]):
+    """One-time tickets: a handler cannot set a cookie, the POST that follows with what it kept here can."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._open: dict[str, tuple[float, Session, str]] = {}
+        self._open: dict[str, tuple[float, Kept, str]] = {}
 
-    def issue(self, session: Session, next_path: str) -> str:
+    def issue(self, kept: Kept, next_path: str) -> str:
         now = self._clock()
         self._open = {ticket: entry for ticket, entry in self._open.items() if entry[0] > now}
         if len(self._open) >= _TICKETS_MAX:
             raise OverflowError("Too many sign-ins at once; try again in half a minute.")
         ticket = secrets.token_urlsafe(32)
-        self._open[ticket] = (now + TICKET_SECONDS_MAX, session, next_path)
+        self._open[ticket] = (now + TICKET_SECONDS_MAX, kept, next_path)
         return ticket
 
-    def redeem(self, ticket: str) -> tuple[Session, str] | None:
-        """Return the session and where to go; None for a ticket that is unknown, used or older than 30 s."""
+    def redeem(self, ticket: str) -> tuple[Kept, str] | None:
+        """Return what was kept and where to go; None for a ticket that is unknown, used or older than 30 s."""
         entry = self._open.pop(ticket, None)
         if entry is None or entry[0] <= self._clock():
             return None

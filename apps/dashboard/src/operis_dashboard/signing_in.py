@@ -6,13 +6,14 @@ from urllib.parse import urlencode
 import reflex as rx
 from reflex.event import EventSpec
 
+from operis_client.models import Departure
 from operis_dashboard import runtime
 from operis_dashboard.session import Session, safe_path
 
 _POST_TICKET = """(() => {
   const form = document.createElement("form");
   form.method = "post";
-  form.action = "/_auth/callback";
+  form.action = %s;
   const field = document.createElement("input");
   field.type = "hidden";
   field.name = "ticket";
@@ -26,7 +27,13 @@ _POST_TICKET = """(() => {
 def enter(session: Session, next_path: str | None) -> EventSpec:
     """Return the event that makes the browser fetch its cookie and go on to `next_path`."""
     ticket = runtime.tickets.issue(session, safe_path(next_path))
-    return rx.call_script(_POST_TICKET % json.dumps(ticket))
+    return rx.call_script(_POST_TICKET % (json.dumps("/_auth/callback"), json.dumps(ticket)))
+
+
+def depart(departure: Departure, next_path: str | None) -> EventSpec:
+    """Return the event that sends the browser to an identity provider, to go on to `next_path` afterwards."""
+    ticket = runtime.departures.issue(departure, safe_path(next_path))
+    return rx.call_script(_POST_TICKET % (json.dumps("/_auth/depart"), json.dumps(ticket)))
 
 
 def next_path(state: rx.State) -> str | None:

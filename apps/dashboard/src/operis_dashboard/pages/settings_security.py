@@ -12,12 +12,14 @@ from operis_dashboard.components import code, dialogs
 from operis_dashboard.components.cards import card
 from operis_dashboard.components.controls import alert, copy_button, field, press, submit, text_input
 from operis_dashboard.components.display import badge
+from operis_dashboard.components.identities import identities_card, identity_dialog
 from operis_dashboard.components.passkeys import passkey_dialogs, passkeys_card
 from operis_dashboard.components.proof import proof_dialog
 from operis_dashboard.components.sections import settings_sections
 from operis_dashboard.components.states import failed, skeleton_rows
 from operis_dashboard.formatting import Shown
 from operis_dashboard.forms import read_field
+from operis_dashboard.identities import Identities, IdentityRow
 from operis_dashboard.layout import page
 from operis_dashboard.passkeys import Passkeys, passkey_row
 from operis_dashboard.viewer import Viewer
@@ -26,7 +28,7 @@ from operis_dashboard.wording import t
 _FEW_CODES = 3
 
 
-class Security(Passkeys, Viewer):
+class Security(Passkeys, Identities, Viewer):
     loaded: bool = False
     failure: str = ""
     enabled: bool = False
@@ -50,6 +52,7 @@ class Security(Passkeys, Viewer):
         self.busy, self.password_failure, self.form_failure, self.asking = False, "", "", ""
         self.secret, self.picture, self.codes, self.proof_asked = "", "", [], False
         self._close_passkeys()
+        self.leaving_identity, self.identity_busy = IdentityRow(), False
         await self._read()
 
     @rx.event
@@ -148,6 +151,7 @@ class Security(Passkeys, Viewer):
         try:
             found = await self._ask(lambda api: api.get_second_factor())
             passkeys = await self._ask(lambda api: api.list_passkeys())
+            await self._read_identities()
         except OperisError as error:
             self.failure = self._explain(error)
             return
@@ -165,7 +169,9 @@ def settings_security() -> rx.Component:
             failed(Security.failure, Security.load),
             rx.cond(
                 Security.loaded,
-                rx.fragment(_password(), _second_factor(), passkeys_card(Security), _recovery()),
+                rx.fragment(
+                    _password(), _second_factor(), passkeys_card(Security), _recovery(), identities_card(Security)
+                ),
                 skeleton_rows(),
             ),
         ),
@@ -173,6 +179,7 @@ def settings_security() -> rx.Component:
         _codes(),
         _confirm(),
         passkey_dialogs(Security),
+        identity_dialog(Security),
         proof_dialog(Security),
         here="/settings/security",
     )
