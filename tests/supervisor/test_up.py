@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from operis_api.supervisor import STOP_SECONDS_MAX
 from operis_db.embedded import EmbeddedPostgres
 from operis_db.embedded.host import process_state
 
@@ -59,7 +60,7 @@ class Run:
                 self.text += chunk.decode()
 
     async def end(self) -> int:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(STOP_SECONDS_MAX + 20):
             rest, _ = await self.process.communicate()
         self.text += rest.decode()
         assert self.process.returncode is not None
