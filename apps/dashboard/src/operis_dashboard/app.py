@@ -31,6 +31,8 @@ def report_failure(exception: Exception) -> EventSpec:
         return rx.redirect("/login")
     if isinstance(exception, runtime.OrganizationLostError):
         return rx.call_script("window.location.assign('/')")
+    if isinstance(exception, runtime.SecondFactorMissingError):
+        return rx.redirect("/settings/security?enrol=1")
     _log.error("An event failed.", exc_info=exception)
     return rx.toast.error(ENGLISH["error.unexpected"])
 

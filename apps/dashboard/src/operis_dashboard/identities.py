@@ -7,8 +7,9 @@ from typing import Any
 
 import reflex as rx
 
-from operis_client import ApiError, OperisError
+from operis_client import OperisError
 from operis_client.models import IdentityView
+from operis_dashboard import runtime
 from operis_dashboard.formatting import Shown
 from operis_dashboard.proving import Proving
 from operis_dashboard.signing_in import depart
@@ -91,9 +92,7 @@ class Identities(Proving, mixin=True):
         }
         try:
             linked = {one.provider: one for one in await self._ask(lambda api: api.list_identities())}
-        except ApiError as error:
-            if error.code != "second_factor_required":
-                raise
+        except runtime.SecondFactorMissingError:
             providers, linked = {}, {}
         titles = {**providers, **{name: one.title for name, one in linked.items()}}
         self.identities = [self._identity_row(name, title, linked.get(name)) for name, title in titles.items()]

@@ -42,6 +42,10 @@ class OrganizationLostError(Exception):
     """The user is no longer in the organization that they were at work in; they are in their own now."""
 
 
+class SecondFactorMissingError(Exception):
+    """Operators need a second factor here, and this one has none: they are sent to enrol it."""
+
+
 class SecondFactorAskedError(Exception):
     """The password was right, and a second factor is asked for."""
 

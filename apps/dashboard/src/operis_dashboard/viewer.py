@@ -107,8 +107,8 @@ class Viewer(rx.State):
     async def _ask(self, call: Callable[[AsyncOperis], Awaitable[Answer]]) -> Answer:
         """Call the API as this user and return the answer.
 
-        A token the API no longer takes is renewed once. Raises OperisError, and SignedOutError when the
-        session is over.
+        A token the API no longer takes is renewed once. Raises OperisError, SignedOutError when the session is
+        over, and SecondFactorMissingError where an operator has to enrol one first.
         """
         self._tell_browser()
         try:
@@ -116,6 +116,8 @@ class Viewer(rx.State):
         except ApiError as error:
             if error.status == 404:
                 await self._refuse_lost_organization()
+            if error.code == "second_factor_required":
+                raise runtime.SecondFactorMissingError from error
             if error.code != "unauthenticated":
                 raise
         try:

@@ -32,6 +32,8 @@ class Security(Passkeys, Identities, Viewer):
     loaded: bool = False
     failure: str = ""
     enabled: bool = False
+    must_enrol: bool = False
+    """Sent here: nothing else opens to an operator without a second factor."""
     since: Shown = Shown()
     codes_left: int = 0
     busy: bool = False
@@ -157,6 +159,8 @@ class Security(Passkeys, Identities, Viewer):
             return
         self.enabled, self.codes_left = found.enabled_at is not None, found.recovery_codes_left
         self.since = self._writer.moment(found.enabled_at)
+        asked = self.router.url.query_parameters.get("enrol") is not None
+        self.must_enrol = asked and not self.enabled and not passkeys
         self.passkeys = [passkey_row(one, self._writer) for one in passkeys]
         self.loaded, self.failure = True, ""
 
@@ -170,7 +174,12 @@ def settings_security() -> rx.Component:
             rx.cond(
                 Security.loaded,
                 rx.fragment(
-                    _password(), _second_factor(), passkeys_card(Security), _recovery(), identities_card(Security)
+                    _demand(),
+                    _password(),
+                    _second_factor(),
+                    passkeys_card(Security),
+                    _recovery(),
+                    identities_card(Security),
                 ),
                 skeleton_rows(),
             ),
@@ -183,6 +192,10 @@ def settings_security() -> rx.Component:
         proof_dialog(Security),
         here="/settings/security",
     )
+
+
+def _demand() -> rx.Component:
+    return rx.cond(Security.must_enrol, alert(t("security.must_enrol")), rx.fragment())
 
 
 def _password() -> rx.Component:

@@ -567,6 +567,7 @@ ENGLISH: dict[str, str] = {
     "security.remove_title": "Turn the authenticator off?",
     "security.remove_text": "The app's codes are asked for no more. With the last second factor, the recovery "
     "codes end too.",
+    "security.must_enrol": "Operators need a second factor here. Set up an authenticator or a passkey to go on.",
     "security.removed": "The authenticator is off.",
     "sessions.text": "Where you are signed in. What you do not know, end, and change your password.",
     "sessions.device": "Device",

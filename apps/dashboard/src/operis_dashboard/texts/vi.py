@@ -567,6 +567,7 @@ VIETNAMESE: dict[str, str] = {
     "security.remove_title": "Tắt ứng dụng xác thực?",
     "security.remove_text": "Mã của ứng dụng không còn được hỏi. Nếu không còn bước thứ hai nào, mã khôi phục "
     "cũng hết hiệu lực.",
+    "security.must_enrol": "Ở đây người vận hành cần bước thứ hai. Hãy thiết lập ứng dụng xác thực hoặc khóa truy cập.",
     "security.removed": "Đã tắt ứng dụng xác thực.",
     "sessions.text": "Nơi bạn đang đăng nhập. Phiên nào lạ, hãy kết thúc và đổi mật khẩu.",
     "sessions.device": "Thiết bị",
