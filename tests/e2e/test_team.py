@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.conftest import OpenTab
-from tests.e2e.people import go_to, sign_up
+from tests.e2e.people import sign_up
 
 pytestmark = pytest.mark.browser
 
@@ -47,7 +47,7 @@ def test_an_owner_invites_somebody_gives_them_a_cap_and_removes_them(open_tab: O
     page.get_by_role("dialog", name=f"Remove {guest_email}?").get_by_role("button", name="Remove").click()
     expect(page.get_by_role("row").filter(has_text=guest_email)).to_have_count(0)
 
-    go_to(guest, "API keys")
+    guest.get_by_role("navigation", name="Navigation").get_by_role("link", name="API keys", exact=True).click()
     expect(guest.get_by_role("heading", name="Overview")).to_be_visible()
     expect(guest.get_by_role("banner").get_by_label("Organization").locator("option:checked")).not_to_have_text(
         "Analytical Engines"
