@@ -146,11 +146,11 @@ class Load:
         movement.place, movement.tries = process.place, movement.tries + 1
         try:
             movement.posting_id = UUID(await move(client, movement))
-        except UnreachableError:
+        except (UnreachableError, AttributeError):  # anyio's own, of a connection that broke as it was made
             return  # nobody knows what came of it: the same key is tried again, elsewhere
         except ApiError as error:
             if error.status == 401:
-                with contextlib.suppress(UnreachableError, ApiError):
+                with contextlib.suppress(UnreachableError, ApiError, AttributeError):
                     client.token = (await client.login(email=ADMIN_EMAIL, password=ADMIN_PASSWORD)).access_token
             elif error.status != 503 and error.code != "idempotency_key_in_use":
                 movement.refused = f"{error.status} {error.code}"

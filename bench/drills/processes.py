@@ -52,7 +52,7 @@ class ApiProcess:
             for _ in range(START_SECONDS * 50):
                 if not self.lives:
                     return False
-                with contextlib.suppress(httpx.TransportError):
+                with contextlib.suppress(httpx.TransportError, AttributeError):  # as in `load.py`
                     if (await http.get(f"{self.base_url}/readyz")).status_code == 200:
                         return True
                 await asyncio.sleep(0.02)
