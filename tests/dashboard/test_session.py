@@ -74,7 +74,7 @@ def test_an_aged_or_unknown_session_is_none(tmp_path: Path) -> None:
 
 def test_a_ticket_is_good_once_and_for_half_a_minute() -> None:
     now = [0.0]
-    office = TicketOffice(clock=lambda: now[0])
+    office: TicketOffice[Session] = TicketOffice(clock=lambda: now[0])
     ticket = office.issue(SESSION, "/keys")
     assert office.redeem(ticket) == (SESSION, "/keys")
     assert office.redeem(ticket) is None
