@@ -38,6 +38,7 @@ class Door:
         self._send = send
         self.headers = dict(scope["headers"])
         self._state = cast("dict[str, object]", scope["state"])
+        self._send_body = cast("Send", self._state["send_body"])
         self.begun = False
         """Whether an answer has."""
         self._began_at = time.monotonic()
@@ -99,7 +100,7 @@ class Door:
         await self._begin(200, "text/event-stream; charset=utf-8", {**headers, "cache-control": "no-cache"})
 
     async def send_chunk(self, chunk: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await self._send_body({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def end_stream(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,6 +1,7 @@
 """The outermost layer: gives each request its id, finds the client's address, and adds the headers every answer has.
 
-Whoever answers may put more of them into the request's state, as `announcements`.
+Whoever answers may put more of them into the request's state, as `announcements`; and find `send_body` there, which
+passes by the layers: they look at an answer's beginning alone.
 """
 
 import ipaddress
@@ -37,6 +38,7 @@ class Edge:
         state = cast("dict[str, object]", cast("dict[str, object]", http).setdefault("state", {}))
         state["request_uuid"] = identifier
         state["request_id"] = str(identifier)
+        state["send_body"] = send
         state["client_address"] = self._client_address(http)
         own = [(b"x-request-id", str(identifier).encode()), *self._headers]
 

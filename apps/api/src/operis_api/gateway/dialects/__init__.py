@@ -12,7 +12,7 @@ import msgspec
 
 from operis_api.catalog.offers import Route
 from operis_api.catalog.pricing import Meters
-from operis_api.gateway.dialects.events import EVENT_BYTES_MAX, cut_events
+from operis_api.gateway.dialects.events import EVENT_BYTES_MAX, EventBuffer
 from operis_api.gateway.errors import InvalidBody
 from operis_api.kit.errors import DomainError
 
@@ -84,7 +84,7 @@ class StreamMeter(Meter, ABC):
 
     def __init__(self, prompt_tokens_estimate: int) -> None:
         super().__init__(prompt_tokens_estimate)
-        self._buffer = b""
+        self._buffer = EventBuffer()
         self.done = False
 
     @property
@@ -101,11 +101,10 @@ class StreamMeter(Meter, ABC):
 
     def _take_whole(self, received: bytes) -> bytes:
         """Return what of the bytes so far is whole events; the rest waits, up to a bound."""
-        buffer = self._buffer + received if self._buffer else received
-        whole, self._buffer = cut_events(buffer)
-        if len(self._buffer) > EVENT_BYTES_MAX:
+        whole = self._buffer.take(received)
+        if self._buffer.size > EVENT_BYTES_MAX:
             self.failed = True
-            self._buffer = b""
+            self._buffer.clear()
         return whole
 
 

@@ -82,20 +82,20 @@ class _UsageObject(msgspec.Struct):
         )
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
     tool_calls: msgspec.Raw = ABSENT
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     message: _Delta | None = None
     finish_reason: str | None = None
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     """A whole answer or one chunk of a stream."""
 
     choices: list[_Choice] = []
