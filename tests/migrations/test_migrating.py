@@ -27,15 +27,17 @@ VERSIONS = Path(__file__).resolve().parents[2] / "migrations" / "versions"
 async def empty(postgres: EmbeddedPostgres) -> AsyncGenerator[Database]:
     """A database with nothing in it."""
     name = f"empty_{secrets.token_hex(6)}"
-    maintenance = await asyncpg.connect(postgres.owner_url("postgres"))
-    await maintenance.execute(f"CREATE DATABASE {name}")
+    owner = await asyncpg.connect(postgres.owner_url("postgres"))
+    await owner.execute(f"CREATE DATABASE {name}")
+    await owner.close()
     yield Database(
         app_url=with_database(postgres.app_url(), name),
         owner_url=with_database(postgres.owner_url(), name),
         superuser_url=with_database(postgres.superuser_url(), name),
     )
-    await maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await maintenance.close()
+    superuser = await asyncpg.connect(postgres.superuser_url("postgres"))  # the owner cannot end an autovacuum's work
+    await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await superuser.close()
 
 
 async def migrate_as_owner(database: Database, *steps: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 
 import asyncpg
@@ -24,6 +25,7 @@ print("admin password:", "OPERIS_ADMIN_PASSWORD" in os.environ, flush=True)
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 WRONG = sys.argv[1] if len(sys.argv) > 1 else ""
+signal.signal(signal.SIGHUP, signal.SIG_IGN if WRONG == "nohup" else signal.SIG_DFL)  # the tests may run under nohup
 
 
 async def prepare(settings: Settings) -> Credentials | None:

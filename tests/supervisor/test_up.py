@@ -100,6 +100,16 @@ async def test_a_stop_ends_everything_with_zero(up: Run, environment: dict[str, 
     assert process_state(postmaster) != "running"
 
 
+async def test_under_nohup_it_outlives_its_terminal(environment: dict[str, str]) -> None:
+    up = await start(environment, "nohup")
+    await up.until(RUNNING)
+    up.process.send_signal(signal.SIGHUP)
+    await asyncio.sleep(1)  # it would have stopped its programs by then
+    with socket.create_connection(("127.0.0.1", int(environment["OPERIS_API_PORT"])), timeout=5):
+        up.process.terminate()
+    assert await up.end() == 0
+
+
 async def test_it_prints_addresses_and_the_first_sign_in_once(up: Run, environment: dict[str, str]) -> None:
     assert f"Dashboard  http://127.0.0.1:{environment['OPERIS_DASHBOARD_PORT']}" in up.text
     assert f"API        http://127.0.0.1:{environment['OPERIS_API_PORT']}" in up.text
